@@ -1,0 +1,28 @@
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+#[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_has_atomic = "64")))]
+compile_error!("the ipc crates need 64-bit Linux: futexes, memfd and pidfd");
+
+mod blob;
+mod deadline;
+mod error;
+pub mod futex;
+mod header;
+mod layout;
+mod name;
+mod participant;
+mod place;
+mod segment;
+mod sys;
+pub mod transfer;
+
+pub use blob::Blob;
+pub use deadline::deadline;
+pub use error::{Cause, Error, Result};
+pub use header::Spec;
+pub use layout::SharedLayout;
+pub use participant::{Participant, ParticipantId};
+pub use place::Place;
+pub use segment::{Segment, remove_stale};
+pub use transfer::Fd;

@@ -1,0 +1,530 @@
+//! Memory that several processes have mapped, and what is known of it.
+#![allow(unsafe_code)]
+
+use std::collections::HashMap;
+use std::fmt;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::slice;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+
+use memmap2::MmapRaw;
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::error::{Cause, Error, Result, os};
+use crate::header::{self, Shape, Spec};
+use crate::layout::{Header, SharedLayout, Slot};
+use crate::name::{self, Name};
+use crate::participant::{self, Participant, ParticipantId};
+use crate::sys::{self, Stat};
+use crate::transfer;
+
+/// Shared memory with a type.
+///
+/// A clone is another handle to the same memory; serialising one within a [transfer](crate::transfer) gives a
+/// handle to another process. The memory is given back when the last handle of all processes is gone, however it
+/// went. Opening the same segment twice in one process gives the same mapping.
+///
+/// Every page is reserved when it is made or grown, so that running out of memory is an error then and never a
+/// SIGBUS later. Growing moves nothing: the address space for [`max_len`](Spec::max_len) is set aside from the
+/// start. An anonymous segment is sealed, so that nobody can cut it off under its readers; a named one is
+/// protected by its mode only, 0600.
+///
+/// All offsets count from the start of the data. No reference to plain data is ever given out, since another
+/// process may be writing it: only to [`SharedLayout`] types, made of atomics, or raw pointers with the range
+/// checked.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use ipc_core::{Segment, Spec};
+///
+/// let segment = Segment::anonymous(&Spec::new("counter", 1).len(8))?;
+/// let counter: &AtomicU64 = segment.at(0)?;
+/// counter.fetch_add(1, Ordering::Relaxed);
+/// assert!(segment.is_alive(segment.me()?));
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
+#[derive(Clone)]
+#[doc(alias = "SharedMemory")]
+#[doc(alias = "mmap")]
+pub struct Segment(Arc<Inner>);
+
+struct Inner {
+    mapping: Mapping,
+    fd: Arc<OwnedFd>,
+    /// Device and inode of the file.
+    id: (u64, u64),
+    /// Bytes of data known to be there.
+    len: AtomicU64,
+    /// This process's pid << 32 | its identity; 0 while it has none.
+    me: AtomicU64,
+    label: Box<str>,
+    name: OnceLock<Name>,
+}
+
+/// A mapped file whose header was checked.
+struct Mapping {
+    map: MmapRaw,
+    shape: Shape,
+}
+
+type OpenTable = Option<HashMap<(u64, u64), Weak<Inner>>>;
+
+/// Every open segment of this process, by device and inode.
+static OPEN: Mutex<OpenTable> = Mutex::new(None);
+
+fn open_table() -> MutexGuard<'static, OpenTable> {
+    OPEN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Segment {
+    /// Makes a segment without a name: reachable only for those whom it is handed to.
+    ///
+    /// # Errors
+    /// No memory left (with both sizes), no descriptor left.
+    pub fn anonymous(spec: &Spec<'_>) -> Result<Segment> {
+        let label = format!("segment of kind {}", spec.kind);
+        let make = || {
+            spec.check()?;
+            let fd = sys::memfd(&format!("ipc-{}", spec.kind)).map_err(os)?;
+            let segment = Segment::build(spec, fd, &label)?;
+            sys::seal_size(segment.as_fd(), spec.max_len > spec.len).map_err(os)?;
+            Ok(segment)
+        };
+        make().map_err(|cause: Cause| Error::new("create", label.as_str(), cause))
+    }
+
+    /// Makes a segment that other programs of the same user can [`open`](Segment::open) by name.
+    ///
+    /// `init` fills it before anybody can see it: it appears whole or not at all, also when this process is
+    /// killed meanwhile. The name is removed when the last handle of this process is dropped, and when the process
+    /// exits. If it is killed instead, the name stays while others use the segment; the last of them removes it.
+    /// If all are killed, it is recognised as stale: by whoever creates the same name next, by the first
+    /// `create` of any process, and by [`remove_stale`].
+    ///
+    /// # Errors
+    /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::BadName`], no memory left (with both
+    /// sizes), no /dev/shm, and what `init` returns.
+    pub fn create(name: &str, spec: &Spec<'_>, init: impl FnOnce(&Segment) -> Result<()>) -> Result<Segment> {
+        static SWEEP: Once = Once::new();
+        SWEEP.call_once(|| {
+            // It is not what the caller asked for, so that it fails is not the caller's concern.
+            let _ = remove_stale();
+            sys::at_exit(remove_names);
+        });
+        let label = format!("{} `{name}`", spec.kind);
+        let fail = |cause: Cause| Error::new("create", label.as_str(), cause);
+        let make = || {
+            spec.check()?;
+            let path = name::path(name)?;
+            let (file, owner) = name::unnamed()?;
+            Ok((path, owner, Segment::build(spec, file, &label)?))
+        };
+        let (path, owner, segment) = make().map_err(fail)?;
+        init(&segment)?;
+        // Between the two, exit would leave a stale name; as would a kill.
+        let name = Name::publish(path, owner).map_err(fail)?;
+        segment.0.name.get_or_init(|| name);
+        Ok(segment)
+    }
+
+    /// Opens a segment by name, if it is what `spec` says. Works also when its owner was killed.
+    ///
+    /// # Errors
+    /// [`Error::is_not_found`]; [`Cause::Mismatch`], which says which of layout version, kind, kind version, type
+    /// and length differs; [`Cause::NotASegment`]; [`Cause::ForeignOwner`]; [`Cause::ForeignNamespace`];
+    /// [`Cause::TooManyParticipants`].
+    pub fn open(name: &str, spec: &Spec<'_>) -> Result<Segment> {
+        let label = format!("{} `{name}`", spec.kind);
+        let open = || {
+            let path = name::path(name)?;
+            let segment = Segment::map(Arc::new(name::open(&path)?), &label)?;
+            segment.0.name.get_or_init(|| Name::opened(path));
+            Ok(segment)
+        };
+        let segment = open().map_err(|cause: Cause| Error::new("open", label.as_str(), cause))?;
+        segment.expect(spec)?;
+        Ok(segment)
+    }
+
+    /// Opens the segment of that name, or makes it if there is none.
+    ///
+    /// # Errors
+    /// Those of [`create`](Segment::create) and [`open`](Segment::open).
+    pub fn open_or_create(
+        name: &str,
+        spec: &Spec<'_>,
+        mut init: impl FnMut(&Segment) -> Result<()>,
+    ) -> Result<Segment> {
+        loop {
+            match Segment::open(name, spec) {
+                Err(error) if error.is_not_found() => {}
+                result => return result,
+            }
+            match Segment::create(name, spec, &mut init) {
+                Err(error) if matches!(error.cause(), Cause::NameTaken) => {}
+                result => return result,
+            }
+        }
+    }
+
+    /// Checks that the segment is what `spec` says. Handles call it when they have been received.
+    ///
+    /// # Errors
+    /// [`Cause::Mismatch`], with the property that differs.
+    pub fn expect(&self, spec: &Spec<'_>) -> Result<()> {
+        let checked = header::expect(self.0.mapping.header(), self.len(), spec);
+        checked.map_err(|cause| Error::new("open", &*self.0.label, cause))
+    }
+
+    /// Lays out a fresh file.
+    fn build(spec: &Spec<'_>, fd: OwnedFd, label: &str) -> Result<Segment, Cause> {
+        let shape = Shape { data: spec.data_offset(), max_len: spec.max_len, slots: spec.participants };
+        reserve(fd.as_fd(), 0, shape.data + spec.len)?;
+        let mapping = Mapping::new(fd.as_fd(), shape)?;
+        header::write(mapping.header(), spec);
+        let id = sys::stat(fd.as_fd()).map_err(os)?.id;
+        let segment = Segment::register(mapping, Arc::new(fd), id, spec.len, label);
+        open_table().get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
+        segment.0.join()?;
+        Ok(segment)
+    }
+
+    /// Maps a file that came from elsewhere, after checking it, and takes part.
+    fn map(fd: Arc<OwnedFd>, label: &str) -> Result<Segment, Cause> {
+        let stat = sys::stat(fd.as_fd()).map_err(os)?;
+        let mut open = open_table();
+        let open_here = open.get_or_insert_default();
+        let segment = match open_here.get(&stat.id).and_then(Weak::upgrade) {
+            Some(inner) => Segment(inner),
+            None => {
+                let mapping = Mapping::check(fd.as_fd(), &stat)?;
+                let len = stat.len - mapping.shape.data;
+                let segment = Segment::register(mapping, fd, stat.id, len, label);
+                open_here.insert(stat.id, Arc::downgrade(&segment.0));
+                segment
+            }
+        };
+        drop(open);
+        segment.0.join()?;
+        Ok(segment)
+    }
+
+    fn register(mapping: Mapping, fd: Arc<OwnedFd>, id: (u64, u64), len: u64, label: &str) -> Segment {
+        let label = if label.is_empty() {
+            format!("segment of kind {}", header::kind(mapping.header())).into()
+        } else {
+            label.into()
+        };
+        let (len, me) = (AtomicU64::new(len), AtomicU64::new(0));
+        Segment(Arc::new(Inner { mapping, fd, id, len, me, label, name: OnceLock::new() }))
+    }
+
+    /// Bytes of data that are there now. Never shrinks.
+    pub fn len(&self) -> u64 {
+        match sys::stat(self.as_fd()) {
+            Ok(stat) => {
+                let len =
+                    stat.len.saturating_sub(self.0.mapping.shape.data).min(self.0.mapping.shape.max_len);
+                self.0.len.fetch_max(len, Ordering::Relaxed);
+                len
+            }
+            Err(_) => self.0.len.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Whether there is no data at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Bytes of data that it can grow to.
+    pub fn max_len(&self) -> u64 {
+        self.0.mapping.shape.max_len
+    }
+
+    /// Makes the data at least `len` bytes long, zeroes behind what was there. Nothing moves, and others see the
+    /// new part as soon as they reach for it. Killed meanwhile, it has grown or it has not.
+    ///
+    /// # Errors
+    /// [`Cause::OutOfBounds`] beyond [`max_len`](Segment::max_len), no memory left (with both sizes); nothing has
+    /// changed then.
+    pub fn grow(&self, len: u64) -> Result<()> {
+        let fail = |cause: Cause| Error::new("grow", &*self.0.label, cause);
+        if len > self.0.mapping.shape.max_len {
+            return Err(fail(Cause::OutOfBounds { offset: 0, len, size: self.0.mapping.shape.max_len }));
+        }
+        let have = self.len();
+        if len > have {
+            let data = self.0.mapping.shape.data;
+            reserve(self.as_fd(), data + have, data + len).map_err(fail)?;
+            self.0.len.fetch_max(len, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// The `T` at that offset.
+    ///
+    /// # Errors
+    /// [`Cause::OutOfBounds`]; [`Cause::Damaged`] for an offset that is not a multiple of `T`'s alignment.
+    pub fn at<T: SharedLayout>(&self, offset: u64) -> Result<&T> {
+        self.slice(offset, 1).map(|slice| &slice[0])
+    }
+
+    /// `count` of `T` one after the other from that offset.
+    ///
+    /// # Errors
+    /// As [`at`](Segment::at).
+    pub fn slice<T: SharedLayout>(&self, offset: u64, count: usize) -> Result<&[T]> {
+        let out = || self.out_of_bounds(offset, (size_of::<T>() as u64).saturating_mul(count as u64));
+        let len = size_of::<T>().checked_mul(count).ok_or_else(out)?;
+        let start = self.bytes(offset, len)?.cast::<T>();
+        if !start.is_aligned() {
+            return Err(Error::new("read", &*self.0.label, Cause::Damaged { field: "alignment" }));
+        }
+        // SAFETY: `bytes` checked that the range is mapped and backed by pages, for as long as `self` lives; it is
+        // aligned; every bit pattern is valid and concurrent writes are allowed, by the contract of SharedLayout.
+        Ok(unsafe { slice::from_raw_parts(start, count) })
+    }
+
+    /// The address of `len` bytes from that offset, after checking that they are there.
+    ///
+    /// What is done with it, and that nobody else writes there meanwhile, is the caller's duty. The pointer is valid
+    /// while a handle of this process lives.
+    ///
+    /// # Errors
+    /// [`Cause::OutOfBounds`].
+    pub fn bytes(&self, offset: u64, len: usize) -> Result<*mut u8> {
+        let end = offset.checked_add(len as u64).ok_or_else(|| self.out_of_bounds(offset, len as u64))?;
+        // The first look is without a system call: memory that was there stays there.
+        if end > self.0.len.load(Ordering::Relaxed) && end > self.len() {
+            return Err(self.out_of_bounds(offset, len as u64));
+        }
+        // It fits: `end` is at most `max_len`, whose end is a usize.
+        Ok(self.0.mapping.map.as_mut_ptr().wrapping_add((self.0.mapping.shape.data + offset) as usize))
+    }
+
+    #[cold]
+    fn out_of_bounds(&self, offset: u64, len: u64) -> Error {
+        Error::new("read", &*self.0.label, Cause::OutOfBounds { offset, len, size: self.len() })
+    }
+
+    /// The identity of this process in the segment.
+    ///
+    /// After the first time this costs a few loads. A forked child gets an identity of its own.
+    ///
+    /// # Errors
+    /// [`Cause::TooManyParticipants`], in a forked child that asks for the first time.
+    #[inline]
+    pub fn me(&self) -> Result<ParticipantId> {
+        let me = self.0.me.load(Ordering::Relaxed);
+        if (me >> 32) as u32 == sys::pid() {
+            if let Some(id) = ParticipantId::from_word(me as u32) {
+                return Ok(id);
+            }
+        }
+        self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause))
+    }
+
+    /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a
+    /// stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
+    pub fn is_alive(&self, id: ParticipantId) -> bool {
+        let me = self.0.me.load(Ordering::Relaxed);
+        let is_me = me as u32 == id.word() && (me >> 32) as u32 == sys::pid();
+        is_me || participant::is_alive(self.0.mapping.slots(), id)
+    }
+
+    /// What is known of the process with that identity; `None` if it left or its slot was given away.
+    pub fn participant(&self, id: ParticipantId) -> Option<Participant> {
+        participant::describe(self.0.mapping.slots(), id)
+    }
+
+    /// All processes that take part, and dead ones whose place nobody has needed yet.
+    pub fn participants(&self) -> Vec<Participant> {
+        participant::all(self.0.mapping.slots())
+    }
+
+    /// How many processes can take part at the same time.
+    pub fn capacity(&self) -> usize {
+        self.0.mapping.shape.slots as usize
+    }
+
+    /// The kind and name, for error messages.
+    pub fn label(&self) -> &str {
+        &self.0.label
+    }
+}
+
+impl Mapping {
+    fn new(fd: BorrowedFd<'_>, shape: Shape) -> Result<Mapping, Cause> {
+        let len = shape.data + shape.max_len;
+        let len =
+            usize::try_from(len).map_err(|_| Cause::NoMemory { asked: len, available: usize::MAX as u64 })?;
+        Ok(Mapping { map: sys::map(fd, len)?, shape })
+    }
+
+    /// Maps a file of which nothing is known.
+    fn check(fd: BorrowedFd<'_>, stat: &Stat) -> Result<Mapping, Cause> {
+        // A descriptor may come from anybody. Only the user's own named files may lack the seal.
+        if !sys::cannot_shrink(fd) && (stat.uid != sys::user() || !stat.is_private) {
+            return Err(Cause::NotSealed);
+        }
+        if stat.len < size_of::<Header>() as u64 {
+            return Err(Cause::NotASegment);
+        }
+        let unknown = Shape { data: size_of::<Header>() as u64, max_len: 0, slots: 0 };
+        let shape = header::check(Mapping::new(fd, unknown)?.header(), stat.len)?;
+        Mapping::new(fd, shape)
+    }
+
+    fn header(&self) -> &Header {
+        // SAFETY: a mapping begins at a page and has at least a header, which `reserve` or `check` made sure of; a
+        // Header is a SharedLayout.
+        unsafe { &*self.map.as_ptr().cast::<Header>() }
+    }
+
+    fn slots(&self) -> &[Slot] {
+        let start = self.map.as_ptr().wrapping_add(size_of::<Header>());
+        // SAFETY: the number of slots was checked against the length of the file, and is kept outside of shared
+        // memory since; 512 bytes behind a page's start is aligned; a Slot is a SharedLayout.
+        unsafe { slice::from_raw_parts(start.cast::<Slot>(), self.shape.slots as usize) }
+    }
+}
+
+impl Inner {
+    /// Removes the name, if this process may. Says whether others still use the memory.
+    fn give_up_name(&self) {
+        if let Some(name) = self.name.get() {
+            let others =
+                || participant::all(self.mapping.slots()).iter().any(|participant| participant.alive);
+            name.give_up(self.id, || !others());
+        }
+    }
+
+    /// Takes part, unless this process does already.
+    #[cold]
+    fn join(&self) -> Result<ParticipantId, Cause> {
+        let old = self.me.load(Ordering::Acquire);
+        let pid = sys::life().pid;
+        if (old >> 32) as u32 == pid {
+            if let Some(id) = ParticipantId::from_word(old as u32) {
+                return Ok(id);
+            }
+        }
+        let id = participant::join(self.mapping.slots())?;
+        let new = u64::from(pid) << 32 | u64::from(id.word());
+        match self.me.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => Ok(id),
+            Err(other) => {
+                // Another thread was faster.
+                participant::leave(self.mapping.slots(), id);
+                ParticipantId::from_word(other as u32).ok_or(Cause::Damaged { field: "identity" })
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(open) = open_table().as_mut() {
+            // Somebody may have opened it anew since the count fell to zero.
+            if open.get(&self.id).is_some_and(|known| known.strong_count() == 0) {
+                open.remove(&self.id);
+            }
+        }
+        let me = self.me.load(Ordering::Acquire);
+        if (me >> 32) as u32 == sys::pid() {
+            if let Some(id) = ParticipantId::from_word(me as u32) {
+                participant::leave(self.mapping.slots(), id);
+            }
+        }
+        self.give_up_name();
+    }
+}
+
+/// Removes the names that this process owns. At its exit nothing is dropped that lies in a static or was leaked.
+extern "C" fn remove_names() {
+    // A thread that runs on may hold the table for ever.
+    let Ok(open) = OPEN.try_lock() else { return };
+    for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {
+        if let Some(name) = inner.name.get() {
+            name.give_up(inner.id, || false);
+        }
+        // Dropping it here would take the lock again.
+        std::mem::forget(inner);
+    }
+}
+
+/// Removes the names, of all segments of this user, that are left of processes which were all killed; says how many.
+///
+/// # Errors
+/// No /dev/shm.
+pub fn remove_stale() -> Result<usize> {
+    let unused = |file: OwnedFd| {
+        let mapping = sys::stat(file.as_fd()).ok().and_then(|stat| Mapping::check(file.as_fd(), &stat).ok());
+        mapping.is_some_and(|mapping| {
+            !participant::all(mapping.slots()).iter().any(|participant| participant.alive)
+        })
+    };
+    name::sweep(unused).map_err(|cause| Error::new("remove", "stale names", cause))
+}
+
+/// Makes `fd` `len` bytes long, of which it has `have`, or says how much memory there is.
+fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cause> {
+    check_memory(len - have)?;
+    sys::reserve(fd, len).map_err(|errno| match errno {
+        rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM => Cause::NoMemory {
+            asked: len - have,
+            available: sys::free_space(fd).or_else(sys::available_memory).unwrap_or(0),
+        },
+        errno => os(errno),
+    })
+}
+
+/// The kernel would kill somebody rather than refuse a large request that the machine cannot meet.
+pub(crate) fn check_memory(asked: u64) -> Result<(), Cause> {
+    const SMALL: u64 = 1 << 20;
+    if asked <= SMALL {
+        return Ok(());
+    }
+    match sys::available_memory() {
+        Some(available) if available < asked => Err(Cause::NoMemory { asked, available }),
+        _ => Ok(()),
+    }
+}
+
+impl AsFd for Segment {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.fd.as_fd()
+    }
+}
+
+impl PartialEq for Segment {
+    /// Whether both are handles to the same memory.
+    fn eq(&self, other: &Segment) -> bool {
+        self.0.id == other.0.id
+    }
+}
+
+impl Eq for Segment {}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Segment({}, {} bytes)", self.0.label, self.len())
+    }
+}
+
+impl Serialize for Segment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        transfer::share(&self.0.fd, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Segment {
+    /// Any segment; whoever wants a certain one calls [`expect`](Segment::expect).
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Segment, D::Error> {
+        let fd = transfer::shared(deserializer)?;
+        let fail = |cause: Cause| serde_core::de::Error::custom(Error::new("receive", "segment", cause));
+        Segment::map(fd, "").map_err(fail)
+    }
+}
