@@ -1,1 +1,20 @@
-//! x
+#![doc = include_str!("../README.md")]
+#![deny(unsafe_code)]
+
+mod child;
+mod current;
+mod entry;
+mod function;
+mod join;
+mod process;
+mod spawn;
+mod sys;
+mod wire;
+
+pub use child::Child;
+pub use current::{Current, Parent, current, parent};
+pub use entry::init;
+pub use function::{Function, Runnable};
+pub use join::{Failure, JoinError, Panic};
+pub use process::{Process, active_children};
+pub use spawn::{Builder, Reason, SpawnError, spawn, spawn_runnable};

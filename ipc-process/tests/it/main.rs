@@ -1,0 +1,2 @@
+//! The contract of ipc-process, a module a subject.
+mod basics;
