@@ -8,7 +8,8 @@ use serde::de::DeserializeOwned;
 ///
 /// Implemented for all of them; there is nothing to implement. The arguments stand in a tuple: `(a, b)`, `(a,)`,
 /// `()`. A child is a fresh process, so what a closure captured would not be there: pass it as an argument. What
-/// a function pointer points to is only known at run time: name the function instead.
+/// a function pointer points to is only known at run time: name the function instead. Both are errors at compile
+/// time. (A captured value of a type without bytes cannot be told from none; it is made anew in the child.)
 ///
 /// ```compile_fail
 /// let outside = 5;
@@ -20,7 +21,7 @@ use serde::de::DeserializeOwned;
     note = "pass a function, or a closure that captures nothing, and its 0 to 8 arguments as a tuple: `(a, b)`, `(a,)` or `()`",
     note = "what a closure would capture has to be an argument, and the types of a closure's parameters have to be written out"
 )]
-pub trait Function<Args>: Copy + 'static {
+pub trait Function<Args>: 'static {
     /// What it returns.
     type Output;
 
@@ -32,7 +33,7 @@ macro_rules! functions {
     ($($name:ident)*) => {
         impl<Func, Output, $($name),*> Function<($($name,)*)> for Func
         where
-            Func: Fn($($name),*) -> Output + Copy + 'static,
+            Func: Fn($($name),*) -> Output + 'static,
         {
             type Output = Output;
 
@@ -89,15 +90,15 @@ pub trait Runnable: Serialize + DeserializeOwned + 'static {
 /// A value of a type that has only one, as the child has no other way to get it.
 pub(crate) fn conjure<F: Function<Args>, Args>() -> F {
     const { assert_captures_nothing::<F>() };
-    // SAFETY: F has no bytes, so there is nothing to initialise. It is Copy, and the parent had a value of it when it
-    // started this process, so a value exists that this is a copy of.
+    // SAFETY: F has no bytes, so there is nothing to initialise, and nothing to drop. A function or a closure without
+    // captures promises nothing by its existence; and the parent gave a value of it up for this one.
     unsafe { std::mem::transmute_copy(&()) }
 }
 
 /// Refuses, at compile time, functions that are more than their type.
 pub(crate) const fn assert_captures_nothing<F>() {
     assert!(
-        size_of::<F>() == 0,
+        size_of::<F>() == 0 && !std::mem::needs_drop::<F>(),
         "a function that runs in another process cannot capture variables or be a function pointer: \
          pass what it needs as arguments, and name the function itself"
     );
