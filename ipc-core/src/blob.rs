@@ -33,7 +33,6 @@ pub struct Blob(Arc<Inner>);
 struct Inner {
     map: Mmap,
     fd: Arc<OwnedFd>,
-    len: usize,
 }
 
 impl Blob {
@@ -52,11 +51,9 @@ impl Blob {
 
     pub(crate) fn open(fd: Arc<OwnedFd>) -> Result<Blob> {
         let fail = |cause: Cause| Error::new("open", "blob", cause);
-        let stat = sys::stat(fd.as_fd()).map_err(|errno| fail(os(errno)))?;
-        let len = usize::try_from(stat.len).map_err(|_| fail(Cause::Damaged { field: "length" }))?;
-        let map = sys::map_frozen(fd.as_fd(), len).map_err(|error| fail(error.into()))?;
+        let map = sys::map_frozen(fd.as_fd()).map_err(|error| fail(error.into()))?;
         let map = map.ok_or_else(|| fail(Cause::NotSealed))?;
-        Ok(Blob(Arc::new(Inner { map, fd, len })))
+        Ok(Blob(Arc::new(Inner { map, fd })))
     }
 }
 
@@ -64,8 +61,7 @@ impl Deref for Blob {
     type Target = [u8];
 
     fn deref(&self) -> &[u8] {
-        // An empty file is mapped as one byte.
-        &self.0.map[..self.0.len]
+        &self.0.map
     }
 }
 

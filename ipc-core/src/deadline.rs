@@ -13,3 +13,9 @@ use std::time::{Duration, Instant};
 pub fn deadline(timeout: Duration) -> Option<Instant> {
     Instant::now().checked_add(timeout)
 }
+
+/// The monotonic clock, which is the same for all processes of the machine: the time since some moment before they
+/// started.
+pub fn monotonic() -> Duration {
+    crate::sys::monotonic()
+}

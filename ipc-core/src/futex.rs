@@ -65,10 +65,11 @@ pub fn wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) -> io::R
 ///
 /// The caller has changed the word before. Never blocks, and may be called from a signal handler.
 pub fn wake(word: &AtomicU32, count: u32) -> usize {
-    sys::futex_wake(word, count)
+    // The kernel counts with a sign, and takes anything below 1 for 1.
+    if count == 0 { 0 } else { sys::futex_wake(word, count.min(i32::MAX as u32)) }
 }
 
 /// Wakes all who sleep on `word`; says how many it were.
 pub fn wake_all(word: &AtomicU32) -> usize {
-    wake(word, i32::MAX as u32)
+    wake(word, u32::MAX)
 }

@@ -60,8 +60,11 @@ impl<'a> Spec<'a> {
         let bad = |property, found: String, expected: &str| {
             Err(Cause::Mismatch { property, found, expected: expected.to_owned() })
         };
-        if self.kind.is_empty() || self.kind.len() > KIND_LEN || !self.kind.is_ascii() {
-            return bad("kind", format!("`{}`", self.kind), "1 to 16 ASCII characters");
+        if self.kind.is_empty()
+            || self.kind.len() > KIND_LEN
+            || !self.kind.bytes().all(|byte| byte.is_ascii_graphic())
+        {
+            return bad("kind", format!("`{}`", self.kind), "1 to 16 visible ASCII characters");
         }
         if self.participants == 0 || self.participants > MAX_SLOTS {
             return bad("number of participants", self.participants.to_string(), "1 to 4095");
@@ -73,11 +76,12 @@ impl<'a> Spec<'a> {
     }
 }
 
-/// Describes a fresh segment. `spec` was checked.
-pub(crate) fn write(header: &Header, spec: &Spec<'_>) {
+/// Describes a fresh segment. `spec` and `name` were checked.
+pub(crate) fn write(header: &Header, spec: &Spec<'_>, name: &str) {
     let (pid_namespace, time_namespace) = sys::namespaces();
     store(&header.kind, spec.kind);
     store(&header.type_name, spec.type_name);
+    store(&header.name, name);
     header.version.store(VERSION, Ordering::Relaxed);
     header.slots.store(spec.participants, Ordering::Relaxed);
     header.kind_version.store(spec.version, Ordering::Relaxed);
@@ -127,7 +131,7 @@ pub(crate) fn check(header: &Header, file_len: u64) -> Result<Shape, Cause> {
 
 /// Compares a segment of `len` bytes of data with what is wanted.
 pub(crate) fn expect(header: &Header, len: u64, spec: &Spec<'_>) -> Result<(), Cause> {
-    same("kind", kind(header), spec.kind.to_owned())?;
+    same("kind", load(&header.kind), spec.kind.to_owned())?;
     same("kind version", header.kind_version.load(Ordering::Relaxed), spec.version)?;
     let same_type = header.type_hash.load(Ordering::Relaxed) == hash(spec.type_name)
         && header.type_len.load(Ordering::Relaxed) as usize == spec.type_name.len();
@@ -141,8 +145,18 @@ pub(crate) fn expect(header: &Header, len: u64, spec: &Spec<'_>) -> Result<(), C
     Ok(())
 }
 
-pub(crate) fn kind(header: &Header) -> String {
-    load(&header.kind)
+/// What the segment calls itself, for error messages.
+pub(crate) fn label(header: &Header) -> String {
+    let kind = load(&header.kind);
+    match name(header) {
+        name if name.is_empty() => format!("segment of kind {kind}"),
+        name => format!("{kind} `{name}`"),
+    }
+}
+
+/// The name that the segment says it has.
+pub(crate) fn name(header: &Header) -> String {
+    load(&header.name)
 }
 
 fn same<T: PartialEq + ToString>(property: &'static str, found: T, expected: T) -> Result<(), Cause> {

@@ -41,7 +41,9 @@ pub(crate) const VERSION: u32 = 1;
 /// The longest kind, in bytes.
 pub(crate) const KIND_LEN: usize = 16;
 /// As much of the type's name as is kept for error messages, in bytes.
-pub(crate) const TYPE_LEN: usize = 256;
+pub(crate) const TYPE_LEN: usize = 192;
+/// The longest name, in bytes.
+pub(crate) const NAME_LEN: usize = 200;
 /// The most slots a segment can have: what [`ID_SLOT_BITS`] can count, without slot 0.
 pub(crate) const MAX_SLOTS: u32 = (1 << ID_SLOT_BITS) - 1;
 /// Alignment of the data.
@@ -74,7 +76,8 @@ pub(crate) struct Header {
     reserved: [AtomicU64; 5],
     /// The name of the type, cut off at [`TYPE_LEN`].
     pub(crate) type_name: [AtomicU8; TYPE_LEN],
-    reserved_2: [AtomicU64; 17],
+    /// The name that it was made under, zero-padded; empty if it was made without.
+    pub(crate) name: [AtomicU8; NAME_LEN],
 }
 
 // SAFETY: repr(C) and made of atomics only.
@@ -116,6 +119,7 @@ const _: () = {
     assert!(offset_of!(Header, pid_namespace) == 48);
     assert!(offset_of!(Header, kind) == 64);
     assert!(offset_of!(Header, type_name) == 120);
+    assert!(offset_of!(Header, name) == 312);
     assert!(size_of::<Slot>() == 16);
     assert!(ID_SLOT_BITS + ID_GENERATION_BITS == 31);
     assert!(data_offset(1024) == 16896);

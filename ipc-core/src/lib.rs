@@ -16,9 +16,10 @@ mod place;
 mod segment;
 mod sys;
 pub mod transfer;
+mod watch;
 
 pub use blob::Blob;
-pub use deadline::deadline;
+pub use deadline::{deadline, monotonic};
 pub use error::{Cause, Error, Result};
 pub use header::Spec;
 pub use layout::SharedLayout;
@@ -26,3 +27,4 @@ pub use participant::{Participant, ParticipantId};
 pub use place::Place;
 pub use segment::{Segment, remove_stale};
 pub use transfer::Fd;
+pub use watch::Watch;

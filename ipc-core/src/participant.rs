@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::Ordering;
 
 use crate::error::Cause;
@@ -164,6 +165,14 @@ pub(crate) fn is_alive(slots: &[Slot], id: ParticipantId) -> bool {
     find(slots, id).is_some_and(|(slot, state)| state.is_alive(slot))
 }
 
+/// A descriptor of that process, if there is one left to be had; `None` if the process is dead.
+pub(crate) fn open(slots: &[Slot], id: ParticipantId) -> Option<Option<OwnedFd>> {
+    let (slot, state) = find(slots, id)?;
+    let pidfd = sys::pidfd(state.pid);
+    // Asked after it was opened: if this is still the right process, the descriptor is the right one too.
+    state.is_alive(slot).then_some(pidfd)
+}
+
 /// What is known of the process of that identity; `None` if it is long gone.
 pub(crate) fn describe(slots: &[Slot], id: ParticipantId) -> Option<Participant> {
     let (slot, state) = find(slots, id)?;
@@ -177,6 +186,15 @@ pub(crate) fn all(slots: &[Slot]) -> Vec<Participant> {
     let ids =
         slots.iter().enumerate().map(|(index, slot)| ParticipantId::new(index, State::load(slot).generation));
     ids.filter_map(|id| describe(slots, id)).collect()
+}
+
+/// Whether anybody alive takes part, other than the one whose identity is the word `except`.
+pub(crate) fn anyone(slots: &[Slot], except: u32) -> bool {
+    slots.iter().enumerate().any(|(index, slot)| {
+        let state = State::load(slot);
+        let id = ParticipantId::new(index, state.generation);
+        state.pid != 0 && id.word() != except && state.is_alive(slot)
+    })
 }
 
 /// The slot, if it still has that generation and a process.
@@ -244,6 +262,28 @@ mod tests {
         // No process has a pid above 2^22.
         slots[0].state.store(5 << 32 | 0x7fff_ffff, Ordering::Relaxed);
         assert!(!is_alive(&slots, ParticipantId::new(0, 5)));
+    }
+
+    #[test]
+    fn nobody_gets_a_place_that_somebody_has() {
+        use std::sync::atomic::AtomicBool;
+        let slots = table(1);
+        let taken = AtomicBool::new(false);
+        let me = sys::life();
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    for _ in 0..1_000_000 {
+                        if let Some(id) = claim(&slots, 0, me) {
+                            assert!(!taken.swap(true, Ordering::AcqRel));
+                            (0..20).for_each(|_| std::hint::spin_loop());
+                            taken.store(false, Ordering::Release);
+                            leave(&slots, id);
+                        }
+                    }
+                });
+            }
+        });
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::header::{self, Shape, Spec};
 use crate::layout::{Header, SharedLayout, Slot};
 use crate::name::{self, Name};
 use crate::participant::{self, Participant, ParticipantId};
-use crate::sys::{self, Stat};
+use crate::sys;
 use crate::transfer;
 
 /// Shared memory with a type.
@@ -56,7 +56,7 @@ struct Inner {
     id: (u64, u64),
     /// Bytes of data known to be there.
     len: AtomicU64,
-    /// This process's pid << 32 | its identity; 0 while it has none.
+    /// This process's epoch << 32 | its identity; 0 while it has none.
     me: AtomicU64,
     label: Box<str>,
     name: OnceLock<Name>,
@@ -87,7 +87,7 @@ impl Segment {
         let make = || {
             spec.check()?;
             let fd = sys::memfd(&format!("ipc-{}", spec.kind)).map_err(os)?;
-            let segment = Segment::build(spec, fd, &label)?;
+            let segment = Segment::build(spec, "", fd)?;
             sys::seal_size(segment.as_fd(), spec.max_len > spec.len).map_err(os)?;
             Ok(segment)
         };
@@ -106,25 +106,31 @@ impl Segment {
     /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::BadName`], no memory left (with both
     /// sizes), no /dev/shm, and what `init` returns.
     pub fn create(name: &str, spec: &Spec<'_>, init: impl FnOnce(&Segment) -> Result<()>) -> Result<Segment> {
+        Segment::create_named(name, spec, init, true)
+    }
+
+    fn create_named(
+        name: &str,
+        spec: &Spec<'_>,
+        init: impl FnOnce(&Segment) -> Result<()>,
+        replace: bool,
+    ) -> Result<Segment> {
         static SWEEP: Once = Once::new();
-        SWEEP.call_once(|| {
-            // It is not what the caller asked for, so that it fails is not the caller's concern.
-            let _ = remove_stale();
-            sys::at_exit(remove_names);
-        });
+        // It is not what the caller asked for, so that it fails is not the caller's concern.
+        SWEEP.call_once(|| drop(remove_stale()));
         let label = format!("{} `{name}`", spec.kind);
         let fail = |cause: Cause| Error::new("create", label.as_str(), cause);
         let make = || {
             spec.check()?;
             let path = name::path(name)?;
             let (file, owner) = name::unnamed()?;
-            Ok((path, owner, Segment::build(spec, file, &label)?))
+            Ok((path, owner, Segment::build(spec, name, file)?))
         };
         let (path, owner, segment) = make().map_err(fail)?;
         init(&segment)?;
         // Between the two, exit would leave a stale name; as would a kill.
-        let name = Name::publish(path, owner).map_err(fail)?;
-        segment.0.name.get_or_init(|| name);
+        let name = Name::publish(path, owner, replace).map_err(fail)?;
+        segment.0.keep_name(name);
         Ok(segment)
     }
 
@@ -138,16 +144,14 @@ impl Segment {
         let label = format!("{} `{name}`", spec.kind);
         let open = || {
             let path = name::path(name)?;
-            let segment = Segment::map(Arc::new(name::open(&path)?), &label)?;
-            segment.0.name.get_or_init(|| Name::opened(path));
-            Ok(segment)
+            name::open_with(&path, Segment::map)
         };
-        let segment = open().map_err(|cause: Cause| Error::new("open", label.as_str(), cause))?;
+        let segment = open().map_err(|cause| Error::new("open", label.as_str(), cause))?;
         segment.expect(spec)?;
         Ok(segment)
     }
 
-    /// Opens the segment of that name, or makes it if there is none.
+    /// Opens the segment of that name, also one that is left of killed processes, or makes it if there is none.
     ///
     /// # Errors
     /// Those of [`create`](Segment::create) and [`open`](Segment::open).
@@ -161,7 +165,8 @@ impl Segment {
                 Err(error) if error.is_not_found() => {}
                 result => return result,
             }
-            match Segment::create(name, spec, &mut init) {
+            // Replaces nothing: somebody may be using it by now.
+            match Segment::create_named(name, spec, &mut init, false) {
                 Err(error) if matches!(error.cause(), Cause::NameTaken) => {}
                 result => return result,
             }
@@ -178,44 +183,43 @@ impl Segment {
     }
 
     /// Lays out a fresh file.
-    fn build(spec: &Spec<'_>, fd: OwnedFd, label: &str) -> Result<Segment, Cause> {
+    fn build(spec: &Spec<'_>, name: &str, fd: OwnedFd) -> Result<Segment, Cause> {
         let shape = Shape { data: spec.data_offset(), max_len: spec.max_len, slots: spec.participants };
         reserve(fd.as_fd(), 0, shape.data + spec.len)?;
         let mapping = Mapping::new(fd.as_fd(), shape)?;
-        header::write(mapping.header(), spec);
+        header::write(mapping.header(), spec, name);
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
-        let segment = Segment::register(mapping, Arc::new(fd), id, spec.len, label);
+        let segment = Segment::register(mapping, Arc::new(fd), id, spec.len);
         open_table().get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
         segment.0.join()?;
         Ok(segment)
     }
 
     /// Maps a file that came from elsewhere, after checking it, and takes part.
-    fn map(fd: Arc<OwnedFd>, label: &str) -> Result<Segment, Cause> {
-        let stat = sys::stat(fd.as_fd()).map_err(os)?;
+    fn map(fd: Arc<OwnedFd>) -> Result<Segment, Cause> {
+        let id = sys::stat(fd.as_fd()).map_err(os)?.id;
         let mut open = open_table();
         let open_here = open.get_or_insert_default();
-        let segment = match open_here.get(&stat.id).and_then(Weak::upgrade) {
+        let segment = match open_here.get(&id).and_then(Weak::upgrade) {
             Some(inner) => Segment(inner),
             None => {
-                let mapping = Mapping::check(fd.as_fd(), &stat)?;
-                let len = stat.len - mapping.shape.data;
-                let segment = Segment::register(mapping, fd, stat.id, len, label);
-                open_here.insert(stat.id, Arc::downgrade(&segment.0));
+                let mapping = Mapping::check(fd.as_fd())?;
+                let segment = Segment::register(mapping, fd, id, 0);
+                open_here.insert(id, Arc::downgrade(&segment.0));
+                if let Ok(path) = name::path(&header::name(segment.0.mapping.header())) {
+                    segment.0.keep_name(Name::opened(path));
+                }
                 segment
             }
         };
+        // Under the table's lock, so that two threads do not take two places. Dropping a segment takes it too.
+        let joined = segment.0.join();
         drop(open);
-        segment.0.join()?;
-        Ok(segment)
+        joined.map(|_| segment)
     }
 
-    fn register(mapping: Mapping, fd: Arc<OwnedFd>, id: (u64, u64), len: u64, label: &str) -> Segment {
-        let label = if label.is_empty() {
-            format!("segment of kind {}", header::kind(mapping.header())).into()
-        } else {
-            label.into()
-        };
+    fn register(mapping: Mapping, fd: Arc<OwnedFd>, id: (u64, u64), len: u64) -> Segment {
+        let label = header::label(mapping.header()).into();
         let (len, me) = (AtomicU64::new(len), AtomicU64::new(0));
         Segment(Arc::new(Inner { mapping, fd, id, len, me, label, name: OnceLock::new() }))
     }
@@ -317,21 +321,22 @@ impl Segment {
     /// [`Cause::TooManyParticipants`], in a forked child that asks for the first time.
     #[inline]
     pub fn me(&self) -> Result<ParticipantId> {
-        let me = self.0.me.load(Ordering::Relaxed);
-        if (me >> 32) as u32 == sys::pid() {
-            if let Some(id) = ParticipantId::from_word(me as u32) {
-                return Ok(id);
-            }
+        match own_id(self.0.me.load(Ordering::Relaxed)) {
+            Some(id) => Ok(id),
+            None => self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause)),
         }
-        self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause))
     }
 
     /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a
     /// stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
     pub fn is_alive(&self, id: ParticipantId) -> bool {
-        let me = self.0.me.load(Ordering::Relaxed);
-        let is_me = me as u32 == id.word() && (me >> 32) as u32 == sys::pid();
-        is_me || participant::is_alive(self.0.mapping.slots(), id)
+        own_id(self.0.me.load(Ordering::Relaxed)) == Some(id)
+            || participant::is_alive(self.0.mapping.slots(), id)
+    }
+
+    /// A pidfd of the process with that identity, or none for want of descriptors; `None` if it is dead.
+    pub(crate) fn open_participant(&self, id: ParticipantId) -> Option<Option<OwnedFd>> {
+        participant::open(self.0.mapping.slots(), id)
     }
 
     /// What is known of the process with that identity; `None` if it left or its slot was given away.
@@ -357,16 +362,17 @@ impl Segment {
 
 impl Mapping {
     fn new(fd: BorrowedFd<'_>, shape: Shape) -> Result<Mapping, Cause> {
-        let len = shape.data + shape.max_len;
-        let len =
-            usize::try_from(len).map_err(|_| Cause::NoMemory { asked: len, available: usize::MAX as u64 })?;
-        Ok(Mapping { map: sys::map(fd, len)?, shape })
+        // It fits: at most isize::MAX, by `Spec::check` and `header::check`.
+        Ok(Mapping { map: sys::map(fd, (shape.data + shape.max_len) as usize)?, shape })
     }
 
     /// Maps a file of which nothing is known.
-    fn check(fd: BorrowedFd<'_>, stat: &Stat) -> Result<Mapping, Cause> {
+    fn check(fd: BorrowedFd<'_>) -> Result<Mapping, Cause> {
+        let is_sealed = sys::cannot_shrink(fd);
+        // Only now: before the seal its length may have been another.
+        let stat = sys::stat(fd).map_err(os)?;
         // A descriptor may come from anybody. Only the user's own named files may lack the seal.
-        if !sys::cannot_shrink(fd) && (stat.uid != sys::user() || !stat.is_private) {
+        if !is_sealed && (stat.uid != sys::user() || !stat.is_private) {
             return Err(Cause::NotSealed);
         }
         if stat.len < size_of::<Header>() as u64 {
@@ -392,12 +398,19 @@ impl Mapping {
 }
 
 impl Inner {
-    /// Removes the name, if this process may. Says whether others still use the memory.
+    /// Remembers the name, to be removed at the end.
+    fn keep_name(&self, name: Name) {
+        static AT_EXIT: Once = Once::new();
+        AT_EXIT.call_once(|| sys::at_exit(remove_names));
+        // If another thread was faster, its name is the same.
+        let _ = self.name.set(name);
+    }
+
+    /// Removes the name: that of this process, or one of a dead owner that nobody uses any more.
     fn give_up_name(&self) {
         if let Some(name) = self.name.get() {
-            let others =
-                || participant::all(self.mapping.slots()).iter().any(|participant| participant.alive);
-            name.give_up(self.id, || !others());
+            let me = self.me.load(Ordering::Relaxed) as u32;
+            name.give_up(self.id, || !participant::anyone(self.mapping.slots(), me));
         }
     }
 
@@ -405,14 +418,11 @@ impl Inner {
     #[cold]
     fn join(&self) -> Result<ParticipantId, Cause> {
         let old = self.me.load(Ordering::Acquire);
-        let pid = sys::life().pid;
-        if (old >> 32) as u32 == pid {
-            if let Some(id) = ParticipantId::from_word(old as u32) {
-                return Ok(id);
-            }
+        if let Some(id) = own_id(old) {
+            return Ok(id);
         }
         let id = participant::join(self.mapping.slots())?;
-        let new = u64::from(pid) << 32 | u64::from(id.word());
+        let new = u64::from(sys::epoch()) << 32 | u64::from(id.word());
         match self.me.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(id),
             Err(other) => {
@@ -424,6 +434,12 @@ impl Inner {
     }
 }
 
+/// The identity in [`Inner::me`], if it is this process's: a forked child finds that of its parent there.
+#[inline]
+fn own_id(me: u64) -> Option<ParticipantId> {
+    if (me >> 32) as u32 == sys::epoch() { ParticipantId::from_word(me as u32) } else { None }
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         if let Some(open) = open_table().as_mut() {
@@ -432,24 +448,19 @@ impl Drop for Inner {
                 open.remove(&self.id);
             }
         }
-        let me = self.me.load(Ordering::Acquire);
-        if (me >> 32) as u32 == sys::pid() {
-            if let Some(id) = ParticipantId::from_word(me as u32) {
-                participant::leave(self.mapping.slots(), id);
-            }
+        if let Some(id) = own_id(self.me.load(Ordering::Acquire)) {
+            participant::leave(self.mapping.slots(), id);
         }
         self.give_up_name();
     }
 }
 
-/// Removes the names that this process owns. At its exit nothing is dropped that lies in a static or was leaked.
+/// At the exit of a process nothing is dropped that lies in a static or was leaked.
 extern "C" fn remove_names() {
     // A thread that runs on may hold the table for ever.
     let Ok(open) = OPEN.try_lock() else { return };
     for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {
-        if let Some(name) = inner.name.get() {
-            name.give_up(inner.id, || false);
-        }
+        inner.give_up_name();
         // Dropping it here would take the lock again.
         std::mem::forget(inner);
     }
@@ -460,11 +471,8 @@ extern "C" fn remove_names() {
 /// # Errors
 /// No /dev/shm.
 pub fn remove_stale() -> Result<usize> {
-    let unused = |file: OwnedFd| {
-        let mapping = sys::stat(file.as_fd()).ok().and_then(|stat| Mapping::check(file.as_fd(), &stat).ok());
-        mapping.is_some_and(|mapping| {
-            !participant::all(mapping.slots()).iter().any(|participant| participant.alive)
-        })
+    let unused = |file: BorrowedFd<'_>| {
+        Mapping::check(file).is_ok_and(|mapping| !participant::anyone(mapping.slots(), 0))
     };
     name::sweep(unused).map_err(|cause| Error::new("remove", "stale names", cause))
 }
@@ -472,7 +480,7 @@ pub fn remove_stale() -> Result<usize> {
 /// Makes `fd` `len` bytes long, of which it has `have`, or says how much memory there is.
 fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cause> {
     check_memory(len - have)?;
-    sys::reserve(fd, len).map_err(|errno| match errno {
+    sys::reserve(fd, have, len).map_err(|errno| match errno {
         rustix::io::Errno::NOSPC | rustix::io::Errno::NOMEM => Cause::NoMemory {
             asked: len - have,
             available: sys::free_space(fd).or_else(sys::available_memory).unwrap_or(0),
@@ -525,6 +533,6 @@ impl<'de> Deserialize<'de> for Segment {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Segment, D::Error> {
         let fd = transfer::shared(deserializer)?;
         let fail = |cause: Cause| serde_core::de::Error::custom(Error::new("receive", "segment", cause));
-        Segment::map(fd, "").map_err(fail)
+        Segment::map(fd).map_err(fail)
     }
 }

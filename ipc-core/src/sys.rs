@@ -11,11 +11,11 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, MemfdFlags, Mode, OFlags, SealFlags};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags, SendAncillaryBuffer,
@@ -37,11 +37,26 @@ pub(crate) fn memfd(label: &str) -> Result<OwnedFd, Errno> {
         Err(Errno::INVAL) => rustix::fs::memfd_create(label, flags),
         other => other,
     }
+    .and_then(above_stdio)
 }
 
-/// Makes `fd` at least `len` bytes long with every page in place, or changes nothing.
-pub(crate) fn reserve(fd: BorrowedFd<'_>, len: u64) -> Result<(), Errno> {
-    retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), 0, len))
+/// Makes `fd`, of `have` bytes, at least `len` bytes long with every page in place, or changes nothing.
+pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Errno> {
+    // Before Linux 6.0 any signal undoes it, so that under a timer a long one would never end.
+    without_signals(|| retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), have, len - have)))
+}
+
+/// Runs `f` while this thread takes no signals; they come afterwards.
+fn without_signals<R>(f: impl FnOnce() -> R) -> R {
+    let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
+    // SAFETY: it initialises the set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: `all` was initialised above; the old mask is written to `before`. It cannot fail.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
+    let result = f();
+    // SAFETY: `before` was initialised by the call above.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
+    result
 }
 
 /// The file can never shrink again, nor (unless `growable`) grow.
@@ -58,12 +73,6 @@ pub(crate) fn seal_contents(fd: BorrowedFd<'_>) -> Result<(), Errno> {
 /// Whether the file can never be cut off.
 pub(crate) fn cannot_shrink(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
-}
-
-/// Whether the file can never change.
-pub(crate) fn cannot_change(fd: BorrowedFd<'_>) -> bool {
-    let sealed = SealFlags::SHRINK | SealFlags::WRITE;
-    rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(sealed))
 }
 
 /// What fstat says of a file.
@@ -98,11 +107,14 @@ pub(crate) fn map(fd: BorrowedFd<'_>, len: usize) -> io::Result<MmapRaw> {
     MmapOptions::new().len(len).no_reserve_swap().map_raw(fd.as_raw_fd())
 }
 
-/// Maps a file that [cannot change](cannot_change) for reading; `None` if it can.
-pub(crate) fn map_frozen(fd: BorrowedFd<'_>, len: usize) -> io::Result<Option<Mmap>> {
-    if !cannot_change(fd) {
+/// Maps a file that can never change for reading; `None` if it can.
+pub(crate) fn map_frozen(fd: BorrowedFd<'_>) -> io::Result<Option<Mmap>> {
+    let sealed = SealFlags::SHRINK | SealFlags::WRITE;
+    if !rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(sealed)) {
         return Ok(None);
     }
+    // Only now: before the seals its length may have been another.
+    let len = usize::try_from(stat(fd)?.len).map_err(|_| Errno::OVERFLOW)?;
     // SAFETY: the file is sealed against writing and shrinking for good, so the bytes never change or vanish.
     // A private mapping, because kernels before 6.7 refuse a shared one of a file sealed against writing.
     unsafe { MmapOptions::new().len(len).map_copy_read_only(fd.as_raw_fd()) }.map(Some)
@@ -113,7 +125,7 @@ pub(crate) fn unnamed_file(directory: &Path) -> Result<OwnedFd, Errno> {
     let mode = Mode::RUSR | Mode::WUSR;
     let file = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, mode)?;
     rustix::fs::fchmod(&file, mode)?;
-    Ok(file)
+    above_stdio(file)
 }
 
 /// Gives the nameless file a name; `EXIST` if there is one of that name.
@@ -123,12 +135,19 @@ pub(crate) fn link(file: BorrowedFd<'_>, path: &Path) -> Result<(), Errno> {
 
 pub(crate) fn open_file(path: &Path) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty()))
+    retry_on_intr(|| rustix::fs::open(path, flags, Mode::empty())).and_then(above_stdio)
 }
 
 /// A second, independent opening of the same file.
 pub(crate) fn reopen(file: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
-    rustix::fs::open(proc_path(file), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+    rustix::fs::open(proc_path(file), OFlags::RDWR | OFlags::CLOEXEC, Mode::empty()).and_then(above_stdio)
+}
+
+/// The first bytes of the file, without moving its position.
+pub(crate) fn first_bytes(file: BorrowedFd<'_>) -> Result<[u8; 8], Errno> {
+    let mut bytes = [0; 8];
+    retry_on_intr(|| rustix::io::pread(file, &mut bytes, 0))?;
+    Ok(bytes)
 }
 
 fn proc_path(file: BorrowedFd<'_>) -> CString {
@@ -139,9 +158,33 @@ pub(crate) fn unlink(path: &Path) -> Result<(), Errno> {
     rustix::fs::unlink(path)
 }
 
-/// Takes the kernel's lock on this opening of the file; it is gone with the last copy of the descriptor.
-pub(crate) fn try_lock(file: BorrowedFd<'_>) -> bool {
-    retry_on_intr(|| rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive)).is_ok()
+/// Has the kernel lock that byte for this opening of the file, until [`unlock`] or the end of the descriptor's last
+/// copy.
+pub(crate) fn try_lock(file: BorrowedFd<'_>, byte: u32) -> bool {
+    lock_call(file, byte, libc::F_OFD_SETLK, libc::F_WRLCK).is_ok()
+}
+
+pub(crate) fn unlock(file: BorrowedFd<'_>, byte: u32) {
+    // Nothing can be wrong with giving up.
+    let _ = lock_call(file, byte, libc::F_OFD_SETLK, libc::F_UNLCK);
+}
+
+/// Whether the byte is locked for another opening of the file.
+pub(crate) fn is_locked(file: BorrowedFd<'_>, byte: u32) -> io::Result<bool> {
+    let found = lock_call(file, byte, libc::F_OFD_GETLK, libc::F_WRLCK)?;
+    Ok(i32::from(found.l_type) != libc::F_UNLCK)
+}
+
+fn lock_call(file: BorrowedFd<'_>, byte: u32, command: i32, kind: i32) -> io::Result<libc::flock> {
+    // SAFETY: plain numbers, for which zero is valid.
+    let mut lock: libc::flock = unsafe { std::mem::zeroed() };
+    // Counted from the start of the file: SEEK_SET is 0, and so is the pid that the kernel asks for.
+    (lock.l_type, lock.l_start, lock.l_len) = (kind as _, byte.into(), 1);
+    // SAFETY: the command reads and writes the structure that it is given, which lives until it returns.
+    match unsafe { libc::fcntl(file.as_raw_fd(), command, &mut lock) } {
+        -1 => Err(io::Error::last_os_error()),
+        _ => Ok(lock),
+    }
 }
 
 /// Bytes left in the file system of the file; `None` if it has no bound.
@@ -185,7 +228,9 @@ fn group_memory() -> Option<u64> {
             let read = |file: &str| fs::read_to_string(group.join(file)).ok();
             let max: u64 = read("memory.max")?.trim().parse().ok()?;
             let used: u64 = read("memory.current")?.trim().parse().ok()?;
-            let reclaimable = number_after(&read("memory.stat")?, "inactive_file ").unwrap_or(0);
+            let stat = read("memory.stat")?;
+            let cached = |name| number_after(&stat, name).unwrap_or(0);
+            let reclaimable = cached("inactive_file ") + cached("active_file ");
             Some(max.saturating_sub(used.saturating_sub(reclaimable)))
         })
         .min()
@@ -206,41 +251,34 @@ pub(crate) struct Life {
     pub(crate) start: u64,
 }
 
-/// Lies in a page that the kernel zeroes in a forked child, which so learns that it is another process.
-#[derive(Default)]
-struct Own {
-    pid: AtomicU32,
-    start: AtomicU64,
-}
-
-/// The pid of this process, at the price of a load.
-#[inline]
-pub(crate) fn pid() -> u32 {
-    match own().pid.load(Ordering::Relaxed) {
-        0 => life().pid,
-        pid => pid,
-    }
-}
-
 /// Pid and start time of this process.
-#[cold]
 pub(crate) fn life() -> Life {
-    let own = own();
     let pid = rustix::process::getpid().as_raw_nonzero().get().unsigned_abs();
-    if own.pid.load(Ordering::Acquire) != pid {
-        let start = read_stat(pid).map_or(0, |stat| stat.start);
-        own.start.store(start, Ordering::Relaxed);
-        own.pid.store(pid, Ordering::Release);
+    Life { pid, start: read_stat(pid).map_or(0, |stat| stat.start) }
+}
+
+/// A number that this process has and none of those that it was forked from, at the price of a load.
+#[inline]
+pub(crate) fn epoch() -> u32 {
+    static EPOCH: OnceLock<Option<&AtomicU32>> = OnceLock::new();
+    let Some(epoch) = EPOCH.get_or_init(wiped_on_fork) else { return life().pid };
+    match epoch.load(Ordering::Relaxed) {
+        0 => new_epoch(epoch),
+        epoch => epoch,
     }
-    Life { pid, start: own.start.load(Ordering::Relaxed) }
 }
 
-fn own() -> &'static Own {
-    static OWN: OnceLock<&Own> = OnceLock::new();
-    OWN.get_or_init(|| wiped_on_fork().unwrap_or_else(|| Box::leak(Box::default())))
+#[cold]
+fn new_epoch(epoch: &AtomicU32) -> u32 {
+    // Unlike the epoch itself, a forked child has this from its parent.
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+    // Another thread may have been faster.
+    epoch.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|other| other, |_| new)
 }
 
-fn wiped_on_fork() -> Option<&'static Own> {
+/// A word, 0 at first, that the kernel sets to 0 in a forked child.
+fn wiped_on_fork() -> Option<&'static AtomicU32> {
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
     let len = rustix::param::page_size();
     let protection = ProtFlags::READ | ProtFlags::WRITE;
@@ -248,25 +286,36 @@ fn wiped_on_fork() -> Option<&'static Own> {
     let page = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }.ok()?;
     // SAFETY: the page was just made, nobody refers to it yet.
     unsafe { madvise(page, len, Advice::LinuxWipeOnFork) }.ok()?;
-    // SAFETY: the page is aligned, large enough, never unmapped, and zero bytes are two valid atomics.
-    Some(unsafe { &*page.cast::<Own>() })
+    // SAFETY: the page is aligned, large enough and never unmapped.
+    Some(unsafe { AtomicU32::from_ptr(page.cast()) })
 }
 
 /// Whether that very process still runs. A zombie does not; one that is stopped does.
 pub(crate) fn is_alive(life: Life, start_is_known: bool) -> bool {
     let Some(pid) = i32::try_from(life.pid).ok().and_then(Pid::from_raw) else { return false };
-    if rustix::process::test_kill_process(pid) == Err(Errno::SRCH) {
-        return false;
-    }
-    match read_stat(life.pid) {
-        Ok(stat) => !stat.ended && !(start_is_known && life.start != 0 && stat.start != life.start),
-        // It ended just now. Any other failure says nothing about it, and its pid exists.
-        Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound) && !is_gone(&error),
-    }
+    let exists = || rustix::process::test_kill_process(pid) != Err(Errno::SRCH);
+    exists()
+        && match read_stat(life.pid) {
+            Ok(stat) => !stat.ended && (!start_is_known || life.start == 0 || stat.start == life.start),
+            // It ended just now; or /proc hides it, which says nothing about it.
+            Err(_) => exists(),
+        }
 }
 
-fn is_gone(error: &io::Error) -> bool {
-    error.raw_os_error() == Some(Errno::SRCH.raw_os_error())
+/// A descriptor for the process that has that pid now; `None` if there is no such process or no descriptor left.
+pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw)?;
+    rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).and_then(above_stdio).ok()
+}
+
+/// Which of the descriptors are readable now, which a pidfd is from the end of its process on.
+pub(crate) fn readable_now(fds: &[BorrowedFd<'_>]) -> Vec<bool> {
+    use rustix::event::{PollFd, PollFlags, poll};
+    let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    match retry_on_intr(|| poll(&mut polled, Some(&Timespec::default()))) {
+        Ok(_) => polled.iter().map(|fd| !fd.revents().is_empty()).collect(),
+        Err(_) => vec![false; fds.len()],
+    }
 }
 
 struct ProcStat {
@@ -342,7 +391,8 @@ pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Insta
         return match futex::waitv(&waits, flags, until.as_ref(), ClockId::Monotonic) {
             Err(Errno::INTR) => continue,
             Err(Errno::TIMEDOUT) => Ok(Wake::TimedOut),
-            Err(Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            // PERM: what some sandboxes say to a call that they do not know.
+            Err(Errno::NOSYS | Errno::PERM) => Err(io::ErrorKind::Unsupported.into()),
             Ok(_) | Err(Errno::AGAIN) => Ok(Wake::Woken),
             Err(error) => Err(error.into()),
         };
@@ -360,6 +410,12 @@ fn absolute(deadline: Instant) -> Result<Timespec, Wake> {
     let left = deadline.checked_duration_since(Instant::now()).filter(|left| *left > Duration::ZERO);
     let left = left.and_then(|left| Timespec::try_from(left).ok()).ok_or(Wake::TimedOut)?;
     Ok(now.checked_add(left).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 }))
+}
+
+pub(crate) fn monotonic() -> Duration {
+    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    // It counts up from 0.
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 // ---- sockets
@@ -387,7 +443,16 @@ pub(crate) fn send(socket: BorrowedFd<'_>, parts: [&[u8]; 2], fds: &[BorrowedFd<
     }
     let parts = parts.map(io::IoSlice::new);
     let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-    retry_on_intr(|| rustix::net::sendmsg(socket, &parts, &mut control, flags)).map(drop)
+    past_reset(|| rustix::net::sendmsg(socket, &parts, &mut control, flags)).map(drop)
+}
+
+/// That the peer went before it had read everything is reported once, and before what it had sent. What matters
+/// shows at the next call: its messages, then the end.
+fn past_reset<T>(mut call: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    match retry_on_intr(&mut call) {
+        Err(Errno::CONNRESET) => retry_on_intr(call),
+        other => other,
+    }
 }
 
 /// What [`receive`] found.
@@ -407,13 +472,14 @@ pub(crate) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<Recei
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
     let mut parts = [io::IoSliceMut::new(buffer)];
-    let message = retry_on_intr(|| rustix::net::recvmsg(socket, &mut parts, &mut control, flags))?;
-    let mut fds = Vec::new();
+    let message = past_reset(|| rustix::net::recvmsg(socket, &mut parts, &mut control, flags))?;
+    let mut fds: Vec<OwnedFd> = Vec::new();
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
             fds.extend(rights);
         }
     }
+    let fds = fds.into_iter().map(above_stdio).collect::<Result<_, _>>()?;
     Ok(Received {
         len: message.bytes,
         fds,

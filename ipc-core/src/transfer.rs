@@ -207,13 +207,13 @@ impl Parcel {
         head[..4].copy_from_slice(&MAGIC);
         head[4..8].copy_from_slice(&flags.to_le_bytes());
         head[8..].copy_from_slice(&(fds.len() as u32).to_le_bytes());
-        let errno = if fds.len() <= sys::MAX_FDS {
+        let sent = if fds.len() <= sys::MAX_FDS {
             sys::send(socket.as_fd(), [&head, inline], &fds)
         } else {
             let carrier = carry(&fds).map_err(fail)?;
             sys::send(socket.as_fd(), [&head, inline], &[carrier.as_fd()])
         };
-        errno.map_err(|errno| fail(too_many(errno, fds.len())))
+        sent.map_err(|errno| fail(too_many(errno, fds.len())))
     }
 
     /// The next parcel, if there is one; never waits. `None` both when nothing is there yet and at the end.
@@ -227,7 +227,7 @@ impl Parcel {
         let mut received = match sys::receive(socket.as_fd(), &mut buffer) {
             Ok(received) if received.len == 0 => return Ok(None),
             Ok(received) => received,
-            Err(Errno::AGAIN | Errno::CONNRESET) => return Ok(None),
+            Err(Errno::AGAIN) => return Ok(None),
             Err(errno) => return Err(fail(os(errno))),
         };
         let Some(head) = buffer[..received.len].first_chunk::<HEAD>() else {
@@ -272,7 +272,11 @@ impl Parcel {
 fn carry(fds: &[BorrowedFd<'_>]) -> Result<OwnedFd, Cause> {
     let (load, carrier) = sys::socket_pair().map_err(os)?;
     for chunk in fds.chunks(sys::MAX_FDS) {
-        sys::send(load.as_fd(), [&[0], &[]], chunk).map_err(|errno| too_many(errno, fds.len()))?;
+        sys::send(load.as_fd(), [&[0], &[]], chunk).map_err(|errno| match errno {
+            // The queue is full.
+            Errno::AGAIN => Cause::TooManyHandles { count: fds.len() },
+            errno => too_many(errno, fds.len()),
+        })?;
     }
     Ok(carrier)
 }
@@ -297,8 +301,7 @@ fn unload(carrier: &OwnedFd, count: usize) -> Result<Vec<OwnedFd>, Cause> {
 
 fn too_many(errno: Errno, count: usize) -> Cause {
     match errno {
-        Errno::TOOMANYREFS | Errno::AGAIN if count > sys::MAX_FDS => Cause::TooManyHandles { count },
-        Errno::TOOMANYREFS | Errno::MFILE => Cause::TooManyHandles { count },
+        Errno::TOOMANYREFS => Cause::TooManyHandles { count },
         errno => os(errno),
     }
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use ipc_core::transfer::Parcel;
 use serde::de::DeserializeOwned;
 
+use crate::codec;
 use crate::join::{Failure, JoinError};
 use crate::process::Process;
 use crate::sys::Exit;
@@ -103,15 +104,22 @@ fn result<R: DeserializeOwned>(channel: &OwnedFd, exit: Exit) -> Result<R, Failu
         });
     };
     parcel.unpack(|bytes| {
-        let bad = |error: postcard::Error| Failure::Result(error.to_string());
-        let (report, rest) = postcard::take_from_bytes(bytes).map_err(bad)?;
+        let (report, rest) = codec::decode(bytes).map_err(Failure::Result)?;
         match report {
-            Report::Returned => postcard::from_bytes(rest).map_err(bad),
+            Report::Returned => codec::decode(rest).map(|(result, _)| result).map_err(Failure::Result),
             Report::Panicked(panic) => Err(Failure::Panicked(panic)),
+            Report::NotStarted(why) => Err(Failure::NotStarted(why)),
             Report::BadArguments(why) => Err(Failure::Arguments(why)),
             Report::BadResult(why) => Err(Failure::Result(why)),
         }
     })
+}
+
+impl<R> Drop for Child<R> {
+    /// Takes the zombie away, if there is one already.
+    fn drop(&mut self) {
+        self.process.reap();
+    }
 }
 
 impl<R> Deref for Child<R> {

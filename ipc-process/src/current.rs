@@ -52,11 +52,13 @@ pub fn parent() -> Option<&'static Parent> {
 }
 
 impl Current {
-    /// Makes this process the child that `start` describes.
-    pub(crate) fn become_child(start: Start) -> &'static Current {
+    /// Makes this process the child that `start` describes; `None` if somebody asked before who it is, and was told
+    /// that it is the main process.
+    pub(crate) fn become_child(start: Start) -> Option<&'static Current> {
         let Start { name, path, daemon, parent_pid: pid, parent_name, parent, .. } = start;
         let parent = Some(Parent { pid, name: parent_name, pidfd: parent.0 });
-        CURRENT.get_or_init(|| Current { name, path, daemon, children: AtomicU32::new(0), parent })
+        CURRENT.set(Current { name, path, daemon, children: AtomicU32::new(0), parent }).ok()?;
+        CURRENT.get()
     }
 
     /// The name: given, or made from the order of starts. `MainProcess` in the main process.
@@ -97,25 +99,30 @@ impl Parent {
 
     /// Whether it has not ended yet.
     pub fn is_alive(&self) -> bool {
-        !self.wait_deadline(Instant::now())
+        !sys::parent_has_ended(self.as_fd(), self.pid)
     }
 
     /// Waits for its end, however it comes.
     #[doc(alias = "join")]
     pub fn wait(&self) {
-        sys::wait_readable(self.as_fd(), None);
+        self.wait_until(None);
     }
 
     /// Waits for its end; false if it still lives after `timeout`.
     #[doc(alias = "join")]
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        sys::wait_readable(self.as_fd(), ipc_core::deadline(timeout))
+        self.wait_until(ipc_core::deadline(timeout))
     }
 
     /// Waits for its end; false if it still lives at `deadline`.
     #[doc(alias = "join")]
     pub fn wait_deadline(&self, deadline: Instant) -> bool {
-        sys::wait_readable(self.as_fd(), Some(deadline))
+        self.wait_until(Some(deadline))
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>) -> bool {
+        let ended = || (!self.is_alive()).then_some(());
+        sys::poll_until(self.as_fd(), deadline, ended).is_some()
     }
 }
 
@@ -139,6 +146,7 @@ const GRACE: Duration = Duration::from_millis(500);
 /// come already when the thread that started this process ends.
 pub(crate) fn end_with(parent: &'static Parent) -> std::io::Result<()> {
     let watch = move || {
+        sys::block_signals();
         parent.wait();
         sys::signal_self(Signal::TERM);
         thread::sleep(GRACE);

@@ -4,6 +4,7 @@
 use std::any::Any;
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::cell::RefCell;
+use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::panic::{self, AssertUnwindSafe, PanicHookInfo};
 use std::sync::OnceLock;
@@ -12,6 +13,7 @@ use ipc_core::transfer::Parcel;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::codec;
 use crate::current::{self, Current};
 use crate::function::{self, Function};
 use crate::join::Panic;
@@ -20,6 +22,8 @@ use crate::wire::{Report, Start};
 
 /// Set in the environment of a child until it has started.
 pub(crate) const MARK: &str = "IPC_PROCESS_CHILD";
+/// What it is set to. A program can contain two versions of this crate, and each starts its own children.
+pub(crate) const MARK_VALUE: &str = env!("CARGO_PKG_VERSION");
 
 /// The exit code of a child whose function panicked, as of every Rust program.
 const PANICKED: i32 = 101;
@@ -27,39 +31,32 @@ const PANICKED: i32 = 101;
 const NOT_STARTED: i32 = 126;
 
 /// Decodes the arguments; what it returns then runs the function on them. Its address travels to the child.
-pub(crate) type Entry = fn(&[u8]) -> Result<Call, postcard::Error>;
+pub(crate) type Entry = fn(&[u8]) -> Result<Call, String>;
 
 /// Runs the function and packs the report.
 pub(crate) type Call = Box<dyn FnOnce() -> Parcel>;
 
 /// The entry for a function of that type.
-pub(crate) fn entry<F, Args>(bytes: &[u8]) -> Result<Call, postcard::Error>
+pub(crate) fn entry<F, Args>(bytes: &[u8]) -> Result<Call, String>
 where
     F: Function<Args, Output: Serialize>,
     Args: DeserializeOwned + 'static,
 {
-    let args: Args = postcard::from_bytes(bytes)?;
+    let (args, _) = codec::decode::<Args>(bytes)?;
     Ok(Box::new(move || {
         let result = function::conjure::<F, Args>().call(args);
-        pack(&Report::Returned, &result).unwrap_or_else(|error| bad_result(&error.to_string()))
+        pack(&Report::Returned, &result).unwrap_or_else(|why| report(&Report::BadResult(why)))
     }))
 }
 
 /// A report, and what follows it.
-pub(crate) fn pack<H: Serialize, T: Serialize>(head: &H, tail: &T) -> Result<Parcel, postcard::Error> {
-    Parcel::pack(|| postcard::to_extend(tail, postcard::to_extend(head, Vec::new())?))
+pub(crate) fn pack<H: Serialize, T: Serialize>(head: &H, tail: &T) -> Result<Parcel, String> {
+    Parcel::pack(|| codec::encode(tail, codec::encode(head, Vec::new())?))
 }
 
 fn report(report: &Report) -> Parcel {
     pack(report, &()).expect("a report has no handles and no maps")
 }
-
-fn bad_result(why: &str) -> Parcel {
-    report(&Report::BadResult(why.to_owned()))
-}
-
-/// The child's end of the channel to its parent.
-static CHANNEL: OnceLock<OwnedFd> = OnceLock::new();
 
 /// Has the loader call [`start_if_child`] before main.
 #[cfg(feature = "auto-start")]
@@ -92,63 +89,83 @@ pub(crate) fn is_unstarted_child() -> bool {
     std::env::var_os(MARK).is_some()
 }
 
+/// The child's end of the channel to its parent, and the child: a process that it forks has not been asked.
+static CHANNEL: OnceLock<(u32, OwnedFd)> = OnceLock::new();
+
 fn start_if_child() {
-    if std::env::var_os(MARK).is_none() || sys::is_privileged() {
+    // Whoever sets the environment of a privileged program is not to choose what runs in it.
+    if std::env::var_os(MARK).is_none_or(|value| value != MARK_VALUE) || sys::is_privileged() {
         return;
     }
     // Not for the programs that the child starts.
     // SAFETY: the child has one thread so far: this is before main, or main's first statement, as `init` asks for.
     unsafe { std::env::remove_var(MARK) };
-    let code = run().unwrap_or_else(|why| {
-        eprintln!("a child process could not be started: {why}");
-        NOT_STARTED
-    });
-    std::process::exit(code);
+    std::process::exit(run());
 }
 
-fn run() -> Result<i32, Box<dyn std::error::Error>> {
+fn run() -> i32 {
     sys::ignore_sigpipe();
-    let channel = sys::take_stdin()?;
-    let channel = CHANNEL.get_or_init(|| channel);
-    let parcel = Parcel::receive(channel)?.ok_or("its parent sent nothing")?;
-    let call = match parcel.unpack(begin)? {
-        Ok(call) => call,
+    match sys::take_stdin() {
+        Ok(channel) => CHANNEL.get_or_init(|| (sys::pid(), channel)),
         Err(error) => {
-            send(&report(&Report::BadArguments(error.to_string())));
-            return Ok(NOT_STARTED);
+            complain(&format!("{MARK} is set, but standard input does not lead to a parent: {error}"));
+            return NOT_STARTED;
         }
     };
     panic::set_hook(Box::new(note_panic));
-    let (parcel, code) = match panic::catch_unwind(AssertUnwindSafe(call)) {
-        Ok(parcel) => (parcel, 0),
-        Err(payload) => (report(&Report::Panicked(panic_of(&*payload))), PANICKED),
-    };
+    let (parcel, code) = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        let report = report(&Report::Panicked(panic_of(&*payload)));
+        // Dropping it is the program's code, which may panic once more.
+        std::mem::forget(payload);
+        (report, PANICKED)
+    });
     send(&parcel);
-    Ok(code)
+    code
+}
+
+/// What there is to report, and the exit code.
+fn work() -> (Parcel, i32) {
+    match begin() {
+        Ok(call) => (call(), 0),
+        Err(why) => (report(&why), NOT_STARTED),
+    }
 }
 
 /// Becomes the child that the parent wants, and decodes the arguments.
-fn begin(bytes: &[u8]) -> Result<Result<Call, postcard::Error>, Box<dyn std::error::Error>> {
-    let (start, args) = postcard::take_from_bytes::<Start>(bytes)?;
-    if start.executable != sys::executable()? {
-        return Err("it does not run the program that its parent runs".into());
-    }
-    let address = sys::code_address(start.entry).ok_or("its function lies outside of the program")?;
-    // SAFETY: the parent runs the same file and took the offset from a function of this type.
-    let entry = unsafe { std::mem::transmute::<usize, Entry>(address) };
-    let current = Current::become_child(start);
-    if let Some(parent) = current::parent().filter(|_| current.is_daemon()) {
-        current::end_with(parent)?;
-    }
-    Ok(entry(args))
+fn begin() -> Result<Call, Report> {
+    let fail = |why: &str| Report::NotStarted(why.to_owned());
+    let channel = CHANNEL.get().map(|(_, channel)| channel).ok_or_else(|| fail("it has no channel"))?;
+    let parcel = Parcel::receive(channel).map_err(|error| fail(&error.to_string()))?;
+    let parcel = parcel.ok_or_else(|| fail("its parent sent nothing"))?;
+    parcel.unpack(|bytes| {
+        let (start, args) = codec::decode::<Start>(bytes).map_err(|why| fail(&why))?;
+        if start.executable != sys::executable().map_err(|error| fail(&error.to_string()))? {
+            return Err(fail("it does not run the program that its parent runs"));
+        }
+        let address = sys::code_address(start.entry).ok_or_else(|| fail("its function is not in the program"))?;
+        // SAFETY: the parent runs the same file and took the offset from a function of this type.
+        let entry = unsafe { std::mem::transmute::<usize, Entry>(address) };
+        let current = Current::become_child(start)
+            .ok_or_else(|| fail("`current` or `parent` was called before it had started"))?;
+        sys::set_name(current.name());
+        if let Some(parent) = current::parent().filter(|_| current.is_daemon()) {
+            current::end_with(parent).map_err(|error| fail(&format!("cannot watch its parent: {error}")))?;
+        }
+        entry(args).map_err(Report::BadArguments)
+    })
 }
 
 fn send(parcel: &Parcel) {
-    let Some(channel) = CHANNEL.get() else { return };
+    let Some((_, channel)) = CHANNEL.get().filter(|(pid, _)| *pid == sys::pid()) else { return };
     if let Err(error) = parcel.send(channel) {
         // If the parent is gone, nobody wants to know. Otherwise it is the size that did not fit.
-        let _ = bad_result(&error.to_string()).send(channel);
+        let _ = report(&Report::BadResult(error.to_string())).send(channel);
     }
+}
+
+/// One line to standard error, in one write; nothing can be done if nobody reads it.
+fn complain(line: &str) {
+    let _ = std::io::stderr().write_all(format!("{line}\n").as_bytes());
 }
 
 thread_local! {
@@ -166,10 +183,8 @@ fn note_panic(info: &PanicHookInfo<'_>) {
         backtrace: captured.then(|| backtrace.to_string()),
     };
     let current = current::current();
-    eprintln!("process `{}` (pid {}) panicked{panic}", current.name(), current.pid());
-    if let Some(backtrace) = &panic.backtrace {
-        eprintln!("{backtrace}");
-    }
+    let stack = panic.backtrace.as_ref().map_or_else(String::new, |backtrace| format!("\n{backtrace}"));
+    complain(&format!("process `{}` (pid {}) panicked{panic}{stack}", current.name(), current.pid()));
     if cfg!(panic = "abort") {
         // Nothing will unwind to where the report is sent otherwise.
         send(&report(&Report::Panicked(panic.clone())));

@@ -9,11 +9,25 @@ use serde::de::DeserializeOwned;
 /// Implemented for all of them; there is nothing to implement. The arguments stand in a tuple: `(a, b)`, `(a,)`,
 /// `()`. A child is a fresh process, so what a closure captured would not be there: pass it as an argument. What
 /// a function pointer points to is only known at run time: name the function instead. Both are errors at compile
-/// time. (A captured value of a type without bytes cannot be told from none; it is made anew in the child.)
+/// time. (A captured `Copy` value of a type without bytes cannot be told from none; it is made anew in the child.)
 ///
 /// ```compile_fail
 /// let outside = 5;
-/// ipc_process::spawn(|x: u32| x + outside, (1,)); // `outside` has to be an argument
+/// ipc_process::spawn(move |x: u32| x + outside, (1,)); // `outside` has to be an argument
+/// ```
+/// ```compile_fail
+/// let outside = String::from("what a closure owns");
+/// ipc_process::spawn(move |x: u32| format!("{outside}{x}"), (1,));
+/// ```
+/// ```compile_fail
+/// let pointer: fn(u32) -> u32 = |x| x;
+/// ipc_process::spawn(pointer, (1,)); // the closure itself would do
+/// ```
+/// ```compile_fail
+/// ipc_process::spawn(|x: u32| x, 1); // the arguments stand in a tuple: (1,)
+/// ```
+/// ```compile_fail
+/// ipc_process::spawn(|x: u32| std::rc::Rc::new(x), (1,)); // a result has to be a serde value
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot run in another process with the arguments `{Args}`",
@@ -21,7 +35,7 @@ use serde::de::DeserializeOwned;
     note = "pass a function, or a closure that captures nothing, and its 0 to 8 arguments as a tuple: `(a, b)`, `(a,)` or `()`",
     note = "what a closure would capture has to be an argument, and the types of a closure's parameters have to be written out"
 )]
-pub trait Function<Args>: 'static {
+pub trait Function<Args>: Copy + Send + Sync + 'static {
     /// What it returns.
     type Output;
 
@@ -31,9 +45,10 @@ pub trait Function<Args>: 'static {
 
 macro_rules! functions {
     ($($name:ident)*) => {
+        #[diagnostic::do_not_recommend]
         impl<Func, Output, $($name),*> Function<($($name,)*)> for Func
         where
-            Func: Fn($($name),*) -> Output + 'static,
+            Func: Fn($($name),*) -> Output + Copy + Send + Sync + 'static,
         {
             type Output = Output;
 
@@ -90,15 +105,15 @@ pub trait Runnable: Serialize + DeserializeOwned + 'static {
 /// A value of a type that has only one, as the child has no other way to get it.
 pub(crate) fn conjure<F: Function<Args>, Args>() -> F {
     const { assert_captures_nothing::<F>() };
-    // SAFETY: F has no bytes, so there is nothing to initialise, and nothing to drop. A function or a closure without
-    // captures promises nothing by its existence; and the parent gave a value of it up for this one.
+    // SAFETY: F has no bytes, so there is nothing to initialise, and it is Copy, so that its values are not counted: the
+    // parent had one when it started this process. A function item or a closure without captures promises no more.
     unsafe { std::mem::transmute_copy(&()) }
 }
 
 /// Refuses, at compile time, functions that are more than their type.
-pub(crate) const fn assert_captures_nothing<F>() {
+const fn assert_captures_nothing<F>() {
     assert!(
-        size_of::<F>() == 0 && !std::mem::needs_drop::<F>(),
+        size_of::<F>() == 0,
         "a function that runs in another process cannot capture variables or be a function pointer: \
          pass what it needs as arguments, and name the function itself"
     );

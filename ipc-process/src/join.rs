@@ -18,7 +18,7 @@ pub struct JoinError {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
-    /// Its function panicked. The exit code is 101.
+    /// Its function panicked. The exit code is 101, or -6 if the program is built to abort on panics.
     Panicked(Panic),
     /// It was killed by that signal before it returned.
     Killed {
@@ -31,9 +31,11 @@ pub enum Failure {
         code: i32,
     },
     /// It ended without a result, and somebody else took its status: the program ignores SIGCHLD, or waits for
-    /// children on its own.
+    /// children on its own. The exit code is -256.
     Vanished,
-    /// It could not decode its arguments; the text says why.
+    /// It could not start as a child; the text says why. The exit code is 126.
+    NotStarted(String),
+    /// It could not decode its arguments; the text says why. The exit code is 126.
     Arguments(String),
     /// Its result could not be encoded, sent or decoded; the text says why.
     Result(String),
@@ -97,6 +99,7 @@ impl fmt::Display for JoinError {
             Failure::Killed { signal } => write!(f, "was killed by {}", sys::signal_name(*signal)),
             Failure::Exited { code } => write!(f, "exited with code {code} before it returned"),
             Failure::Vanished => f.write_str("ended without a result, and its status was taken by another"),
+            Failure::NotStarted(why) => write!(f, "could not start: {why}"),
             Failure::Arguments(why) => write!(f, "could not decode its arguments: {why}"),
             Failure::Result(why) => write!(f, "has a result that cannot be passed on: {why}"),
             Failure::AlreadyJoined => f.write_str("was joined before"),

@@ -2,11 +2,13 @@
 #![deny(unsafe_code)]
 
 mod child;
+mod codec;
 mod current;
 mod entry;
 mod function;
 mod join;
 mod process;
+mod refusal;
 mod spawn;
 mod sys;
 mod wire;
@@ -17,4 +19,5 @@ pub use entry::init;
 pub use function::{Function, Runnable};
 pub use join::{Failure, JoinError, Panic};
 pub use process::{Process, active_children};
-pub use spawn::{Builder, Reason, SpawnError, spawn, spawn_runnable};
+pub use refusal::{Reason, SpawnError};
+pub use spawn::{Builder, spawn, spawn_runnable};

@@ -1,7 +1,6 @@
 //! Starting a child.
 
 use std::ffi::OsStr;
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,14 +8,16 @@ use std::process::{Command, Stdio};
 
 use ipc_core::transfer::{self, Parcel};
 use ipc_core::{Error, Fd};
+use rustix::io::Errno;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::child::Child;
 use crate::current::current;
-use crate::entry::{self, Entry, MARK};
-use crate::function::{self, Function, Runnable};
+use crate::entry::{self, Entry, MARK, MARK_VALUE};
+use crate::function::{Function, Runnable};
 use crate::process::{self, Process};
+use crate::refusal::{Reason, SpawnError};
 use crate::sys;
 use crate::wire::Start;
 
@@ -87,8 +88,8 @@ impl Builder {
         Builder { command, name: None, daemon: false }
     }
 
-    /// The name that it has in messages and in [`current`](crate::current). Without one it is called `Process-1`,
-    /// `Process-2`, ..., and `Process-2:1` for the first child of the second.
+    /// The name that it has in messages, in [`current`](crate::current) and, cut to 15 bytes, in `ps`. Without one it
+    /// is called `Process-1`, `Process-2`, ..., and `Process-2:1` for the first child of the second.
     pub fn name(mut self, name: impl Into<String>) -> Builder {
         self.name = Some(name.into());
         self
@@ -135,12 +136,11 @@ impl Builder {
         F: Function<Args, Output: Serialize + DeserializeOwned>,
         Args: Serialize + DeserializeOwned + 'static,
     {
-        const { function::assert_captures_nothing::<F>() };
-        // Its type is all there is to it.
+        // Its type is all there is to it, which is checked where the child makes it anew.
         let _ = f;
         match self.start(entry::entry::<F, Args>, &args) {
             Ok((process, channel)) => Ok(Child::new(process, channel)),
-            Err((name, reason)) => Err(SpawnError { args, name, reason }),
+            Err((name, reason)) => Err(SpawnError::new(args, name, reason)),
         }
     }
 
@@ -149,10 +149,7 @@ impl Builder {
     /// # Errors
     /// As [`spawn_runnable`].
     pub fn spawn_runnable<T: Runnable>(self, value: T) -> Result<Child<T::Output>, SpawnError<T>> {
-        self.spawn(|value: T| value.run(), (value,)).map_err(|error| {
-            let SpawnError { args: (args,), name, reason } = error;
-            SpawnError { args, name, reason }
-        })
+        self.spawn(|value: T| value.run(), (value,)).map_err(|error| error.map(|(value,)| value))
     }
 
     fn start(mut self, entry: Entry, args: &impl Serialize) -> Result<(Process, OwnedFd), (String, Reason)> {
@@ -176,6 +173,9 @@ impl Builder {
         if current().is_daemon() {
             return Err(Reason::Daemon);
         }
+        if sys::is_privileged() {
+            return Err(Reason::Privileged);
+        }
         if entry::is_unstarted_child() {
             return Err(Reason::NotInitialised);
         }
@@ -183,12 +183,19 @@ impl Builder {
         let (channel, childs_end) = transfer::channel()?;
         // Sent before the child exists: it is there when the child looks, and a child that dies early blocks nobody.
         parcel.send(&channel)?;
-        self.command.env(MARK, "1").stdin(childs_end);
+        self.command.env(MARK, MARK_VALUE).stdin(childs_end);
         let mut child = self.command.spawn().map_err(|error| system("start", error))?;
-        match sys::pidfd(child.id()) {
+        // Only now, so that there is a free descriptor for what comes next.
+        drop(parcel);
+        // Nobody reaps children behind our back in a program that leaves them alone, so this is that very process.
+        let pidfd = match sys::pidfd(child.id()) {
+            // This program does not leave them alone: it ignores SIGCHLD, for one. The child ran and is gone.
+            Err(Errno::SRCH) => sys::pidfd_of_nobody(),
+            other => other,
+        };
+        match pidfd {
             Ok(pidfd) => Ok((Process::adopt(pidfd, child.id(), name, self.daemon), channel)),
             Err(errno) => {
-                // It has not been waited for, so this hits nobody else.
                 let _ = child.kill();
                 let _ = child.wait();
                 Err(system("watch", errno.into()))
@@ -210,7 +217,7 @@ fn pack(
     args: &impl Serialize,
 ) -> Result<Parcel, Reason> {
     let start = Start {
-        executable: sys::executable().map_err(|error| system("look at the program of", error))?,
+        executable: sys::executable().map_err(|error| system("find the program of", error))?,
         entry: sys::code_offset(entry as usize).ok_or(Reason::NotInProgram)?,
         name: name.to_owned(),
         path,
@@ -219,80 +226,5 @@ fn pack(
         parent_name: current().name().to_owned(),
         parent: Fd(sys::pidfd(sys::pid()).map_err(|errno| system("watch", errno.into()))?),
     };
-    entry::pack(&start, args).map_err(|error| Reason::Arguments(error.to_string()))
-}
-
-/// An error returned from [`spawn`]: why no child was started, and the arguments that it was to have.
-pub struct SpawnError<Args> {
-    args: Args,
-    name: String,
-    reason: Reason,
-}
-
-/// Why no child was started.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Reason {
-    /// The arguments could not be serialised; the text says why.
-    Arguments(String),
-    /// This process is a daemon, which cannot have children: they would outlive it.
-    Daemon,
-    /// The function does not lie in the program's own file but in a shared library, whose code the child may have
-    /// elsewhere or not at all.
-    NotInProgram,
-    /// This process was started as a child itself, but its `main` did not call [`init`](crate::init) first.
-    NotInitialised,
-    /// The system said no: no descriptors, processes or memory left, for instance.
-    System(Error),
-}
-
-impl<Args> SpawnError<Args> {
-    /// Why.
-    pub fn reason(&self) -> &Reason {
-        &self.reason
-    }
-
-    /// The arguments, to try again.
-    pub fn into_args(self) -> Args {
-        self.args
-    }
-}
-
-impl From<Error> for Reason {
-    fn from(error: Error) -> Reason {
-        Reason::System(error)
-    }
-}
-
-impl<Args> fmt::Display for SpawnError<Args> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot start process `{}`: ", self.name)?;
-        match &self.reason {
-            Reason::Arguments(why) => write!(f, "its arguments cannot be serialised: {why}"),
-            Reason::Daemon => f.write_str("this process is a daemon, which cannot have children"),
-            Reason::NotInProgram => f.write_str("its function lies in a shared library, not in the program"),
-            Reason::NotInitialised => {
-                f.write_str("this process is a child itself, and its main did not call ipc_process::init() first")
-            }
-            Reason::System(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<Args> fmt::Debug for SpawnError<Args> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SpawnError")
-            .field("name", &self.name)
-            .field("reason", &self.reason)
-            .finish_non_exhaustive()
-    }
-}
-
-impl<Args> std::error::Error for SpawnError<Args> {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.reason {
-            Reason::System(error) => Some(error),
-            _ => None,
-        }
-    }
+    entry::pack(&start, args).map_err(Reason::Arguments)
 }

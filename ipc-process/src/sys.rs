@@ -1,15 +1,16 @@
 //! Every system call of this crate, one thin function each. EINTR is dealt with here.
 #![allow(unsafe_code)]
 
-use std::ffi::{c_int, c_void};
-use std::fs::File;
+use std::ffi::{CString, c_int, c_ulong, c_void};
 use std::io;
+use std::mem::{ManuallyDrop, MaybeUninit};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions};
 
@@ -25,9 +26,12 @@ pub(crate) enum Exit {
 /// A descriptor for the process, which no other process ever gets.
 pub(crate) fn pidfd(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
-    let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty())?;
-    // Under the number of a closed standard output it would be written to.
-    if pidfd.as_raw_fd() > 2 { Ok(pidfd) } else { rustix::io::fcntl_dupfd_cloexec(&pidfd, 3) }
+    rustix::process::pidfd_open(pid, PidfdFlags::empty()).and_then(above_stdio)
+}
+
+/// Under the number of a closed standard output, it would be written to.
+fn above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3) }
 }
 
 pub(crate) fn send_signal(pidfd: BorrowedFd<'_>, signal: Signal) -> Result<(), Errno> {
@@ -52,27 +56,49 @@ pub(crate) fn reap(pidfd: BorrowedFd<'_>) -> Option<Exit> {
     }
 }
 
-/// Waits until the descriptor is readable, which a pidfd is from the end of its process on; false after the
-/// deadline.
-pub(crate) fn wait_readable(fd: BorrowedFd<'_>, deadline: Option<Instant>) -> bool {
+/// Asks `ended` again whenever the pidfd is readable, until it has an answer; `None` after the deadline.
+pub(crate) fn poll_until<T>(
+    pidfd: BorrowedFd<'_>,
+    deadline: Option<Instant>,
+    mut ended: impl FnMut() -> Option<T>,
+) -> Option<T> {
     loop {
+        if let Some(answer) = ended() {
+            return Some(answer);
+        }
         let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match readable(&[fd], left) {
-            Ok(ready) if ready[0] => return true,
-            Ok(_) if left == Some(Duration::ZERO) => return false,
-            // Early by less than a tick, or a signal: look at the clock again.
+        if left == Some(Duration::ZERO) {
+            return None;
+        }
+        match readable(&[pidfd], left) {
+            // Also early by less than a tick, or for a signal: look at the clock again.
             Ok(_) | Err(Errno::INTR) => {}
-            Err(_) => return false,
+            // A process that may not open anything (a limit of 0 descriptors) may not poll either.
+            Err(_) => std::thread::sleep(left.map_or(NAP, |left| left.min(NAP))),
         }
     }
 }
 
-/// Which of the descriptors are readable now.
+const NAP: Duration = Duration::from_millis(10);
+
+/// Whether the parent of this process has ended, which only its own parent may take the status of.
+pub(crate) fn parent_has_ended(pidfd: BorrowedFd<'_>, pid: u32) -> bool {
+    loop {
+        match readable(&[pidfd], Some(Duration::ZERO)) {
+            Ok(ready) => return ready[0],
+            Err(Errno::INTR) => {}
+            // As above.
+            Err(_) => return std::os::unix::process::parent_id() != pid,
+        }
+    }
+}
+
+/// Which of the descriptors are readable now; all of them, if the system cannot tell.
 pub(crate) fn readable_now(fds: &[BorrowedFd<'_>]) -> Vec<bool> {
     loop {
         match readable(fds, Some(Duration::ZERO)) {
             Err(Errno::INTR) => {}
-            ready => return ready.unwrap_or_else(|_| vec![false; fds.len()]),
+            ready => return ready.unwrap_or_else(|_| vec![true; fds.len()]),
         }
     }
 }
@@ -94,6 +120,28 @@ pub(crate) fn signal_self(signal: Signal) {
     let _ = rustix::process::kill_process(rustix::process::getpid(), signal);
 }
 
+/// Keeps this thread from handling signals. They are the business of the program's own threads.
+pub(crate) fn block_signals() {
+    let mut all = MaybeUninit::uninit();
+    // SAFETY: it initialises the set.
+    unsafe { libc::sigfillset(all.as_mut_ptr()) };
+    // SAFETY: the set was initialised above, and the old mask is not asked for. It cannot fail.
+    unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), std::ptr::null_mut()) };
+}
+
+/// Names this process for `ps` and the like, which show 15 bytes. Called by its first thread.
+pub(crate) fn set_name(name: &str) {
+    let name = name.split('\0').next().unwrap_or_default();
+    if let Ok(name) = CString::new(name) {
+        let _ = rustix::thread::set_name(&name);
+    }
+}
+
+/// Stands for the pidfd of a process of which nothing is left: readable, and no process's.
+pub(crate) fn pidfd_of_nobody() -> Result<OwnedFd, Errno> {
+    rustix::event::eventfd(1, EventfdFlags::CLOEXEC).and_then(above_stdio)
+}
+
 /// A process that is written to after its reader is gone gets an error, as in every Rust program.
 pub(crate) fn ignore_sigpipe() {
     // SAFETY: ignoring a signal runs no code of ours in a handler.
@@ -108,8 +156,12 @@ pub(crate) fn at_exit(f: extern "C" fn()) {
 
 /// Whether the program has more rights than who started it, so that its environment is not to be trusted.
 pub(crate) fn is_privileged() -> bool {
+    told_by_kernel(libc::AT_SECURE) != 0
+}
+
+fn told_by_kernel(what: c_ulong) -> c_ulong {
     // SAFETY: getauxval only reads what the kernel gave to this process.
-    (unsafe { libc::getauxval(libc::AT_SECURE) }) != 0
+    unsafe { libc::getauxval(what) }
 }
 
 /// Takes standard input, if it is a socket of this user, and leaves /dev/null in its place.
@@ -121,20 +173,28 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
         return Err(io::ErrorKind::PermissionDenied.into());
     }
     let socket = rustix::io::fcntl_dupfd_cloexec(stdin, 3)?;
-    let mut null = File::open("/dev/null")?;
-    while null.as_raw_fd() <= 2 {
-        // The parent has no standard output or error. Something else would be opened under that number, and written to.
-        let _ = null.into_raw_fd();
-        null = File::open("/dev/null")?;
-    }
     // SAFETY: this descriptor is standard input, which the process has for good: it is never dropped.
-    let mut stdin = std::mem::ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(0) });
-    rustix::io::dup2(&null, &mut stdin)?;
-    Ok(socket)
+    let mut stdin = ManuallyDrop::new(unsafe { OwnedFd::from_raw_fd(0) });
+    loop {
+        // Not close-on-exec: these are standard descriptors.
+        let null = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty())?;
+        if null.as_raw_fd() > 2 {
+            rustix::io::dup2(&null, &mut stdin)?;
+            return Ok(socket);
+        }
+        // The parent has no standard output or error. What is opened next would get that number, and be written to.
+        let _ = null.into_raw_fd();
+    }
 }
 
 /// The file that this process runs: device, inode, length, time of change. It cannot be written while it runs.
+///
+/// # Errors
+/// No /proc, or a program that was started as an argument of the loader, which /proc takes for the program then.
 pub(crate) fn executable() -> io::Result<[i64; 5]> {
+    if image().is_loaded_by_hand {
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "it was started as an argument of the loader"));
+    }
     let file = std::fs::metadata(SELF)?;
     Ok([file.dev() as i64, file.ino() as i64, file.size() as i64, file.mtime(), file.mtime_nsec()])
 }
@@ -147,12 +207,14 @@ struct Image {
     base: usize,
     /// Start and end of the parts that can be executed.
     code: Vec<(usize, usize)>,
+    /// It asks for a loader, but the kernel did not start one for it.
+    is_loaded_by_hand: bool,
 }
 
 fn image() -> &'static Image {
     static IMAGE: OnceLock<Image> = OnceLock::new();
     IMAGE.get_or_init(|| {
-        let mut image = Image { base: 0, code: Vec::new() };
+        let mut image = Image { base: 0, code: Vec::new(), is_loaded_by_hand: false };
         // SAFETY: `first_image` has the type that is asked for, and `image` outlives the call.
         unsafe { libc::dl_iterate_phdr(Some(first_image), (&raw mut image).cast()) };
         image
@@ -168,6 +230,8 @@ unsafe extern "C" fn first_image(info: *mut libc::dl_phdr_info, _: usize, image:
     // SAFETY: the loader's table has that many entries.
     let headers = unsafe { std::slice::from_raw_parts(info.dlpi_phdr, usize::from(info.dlpi_phnum)) };
     image.base = info.dlpi_addr as usize;
+    let asks_for_loader = headers.iter().any(|header| header.p_type == libc::PT_INTERP);
+    image.is_loaded_by_hand = asks_for_loader && told_by_kernel(libc::AT_BASE) == 0;
     for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0) {
         let start = image.base.wrapping_add(header.p_vaddr as usize);
         image.code.push((start, start.wrapping_add(header.p_memsz as usize)));

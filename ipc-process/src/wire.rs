@@ -29,6 +29,8 @@ pub(crate) struct Start {
 pub(crate) enum Report {
     Returned,
     Panicked(Panic),
+    /// The child did not get as far as its arguments.
+    NotStarted(String),
     /// The child could not make sense of its arguments.
     BadArguments(String),
     /// The result could not be encoded, or not be sent.

@@ -1,0 +1,52 @@
+//! The scenarios: small programs in the order of a course, each with an outcome that it checks itself.
+
+mod process_daemon;
+mod process_exitcode;
+mod process_function;
+mod process_info;
+mod process_isolation;
+mod process_join;
+mod process_orphan;
+mod process_run;
+mod process_zombie;
+mod selftest;
+
+/// Errors end a scenario as failed; so does a panic, of an assertion for one.
+pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
+
+/// A program that shows one thing and checks that it is so.
+#[derive(Debug)]
+pub struct Scenario {
+    /// What it is called on the command line.
+    pub id: &'static str,
+    /// What it shows.
+    pub about: &'static str,
+    pub(crate) run: fn() -> Outcome,
+}
+
+const fn scenario(id: &'static str, about: &'static str, run: fn() -> Outcome) -> Scenario {
+    Scenario { id, about, run }
+}
+
+/// All scenarios, in the order in which to read them.
+pub static SCENARIOS: &[Scenario] = &[
+    // Processes.
+    scenario("process-function", "run a function in a child process", process_function::run),
+    scenario("process-run", "run a value of your own type in a child process", process_run::run),
+    scenario("process-join", "children run side by side, join waits for them", process_join::run),
+    scenario("process-isolation", "a child has its own memory", process_isolation::run),
+    scenario("process-info", "pid, parent, name, alive or not, terminate", process_info::run),
+    scenario(
+        "process-exitcode",
+        "return, panic, exit and SIGKILL as the parent sees them",
+        process_exitcode::run,
+    ),
+    scenario("process-daemon", "a daemon ends with its parent, others are waited for", process_daemon::run),
+    scenario("process-zombie", "children that nobody joins are cleared away", process_zombie::run),
+    scenario("process-orphan", "what becomes of children whose parent is killed", process_orphan::run),
+];
+
+/// The scenario with that id.
+pub fn find(id: &str) -> Option<&'static Scenario> {
+    SCENARIOS.iter().chain(selftest::SELFTESTS).find(|scenario| scenario.id == id)
+}

@@ -1,0 +1,5 @@
+//! The examples as their users see them, a module a subject.
+
+mod command;
+mod trees;
+mod words;

@@ -1,0 +1,340 @@
+//! A place where a number of processes wait for each other.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use ipc_core::{Cause, Error, Participant, Result};
+
+use crate::error::BarrierError;
+use crate::layout::{self, OUTCOMES};
+use crate::lock::Acquired;
+use crate::object::{Object, handle};
+use crate::party::Party;
+use crate::report;
+use crate::sync::{self, Ordering};
+use crate::wait::{Patience, Slept};
+
+/// A barrier between processes: nobody passes until a number of parties have arrived. Then it is ready for the next
+/// round.
+///
+/// **If a process that has a handle dies** before it has dropped it, the barrier breaks: those who wait are told within
+/// 10 ms, and those who come later at once. (Any process with a handle may be a party that the others wait for.) An
+/// `exit` with a handle alive counts as death.
+///
+/// ```
+/// let barrier = ipc_lock::Barrier::new(2)?;
+/// std::thread::scope(|scope| {
+///     scope.spawn(|| barrier.wait().unwrap());
+///     barrier.wait().unwrap();
+/// });
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
+pub struct Barrier {
+    object: Object<layout::Barrier>,
+}
+
+/// How a party passed a [`Barrier`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Arrival {
+    /// The how-manieth it was to arrive in its round, counted from 0.
+    pub index: u32,
+    /// Whether it was the last: true for exactly one party of each round.
+    pub is_leader: bool,
+}
+
+handle!(Barrier, layout::Barrier, "barrier");
+
+const BROKEN: u32 = 1;
+
+impl layout::Barrier {
+    /// Takes the inner lock. Whoever died with it had arrived, or changed the round: in any case a party is dead.
+    fn enter<P: Party>(&self, party: &P, me: u32) {
+        if self.lock.lock(party, me) == Acquired::OwnerDied {
+            self.break_now();
+        }
+    }
+
+    /// Breaks the barrier, whatever its round, and tells those who wait. Needs no lock.
+    fn break_now(&self) {
+        self.round.fetch_or(BROKEN, Ordering::AcqRel);
+        sync::wake_all(&self.round);
+    }
+
+    /// Breaks that round, if it has not ended; whether it did.
+    fn break_round(&self, round: u32) -> bool {
+        let broke = self.round.compare_exchange(round, round | BROKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        if broke {
+            sync::wake_all(&self.round);
+        }
+        broke
+    }
+
+    /// Within the lock: notes how the round ended and begins the next, if the round is still `from`.
+    fn next_round(&self, from: u32, complete: bool) -> bool {
+        let number = from >> 1;
+        self.arrived.store(0, Ordering::Relaxed);
+        self.outcome(number).store(number << 1 | u32::from(complete), Ordering::Relaxed);
+        let next = number.wrapping_add(1) << 1;
+        self.round.compare_exchange(from, next, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+    }
+
+    fn outcome(&self, number: u32) -> &sync::AtomicU32 {
+        &self.outcomes[number as usize % OUTCOMES]
+    }
+
+    /// What became of a round that is not `before` any more.
+    fn ended(&self, before: u32, now: u32) -> Result<(), BarrierError> {
+        if now == before | BROKEN {
+            return Err(BarrierError::Broken);
+        }
+        let outcome = self.outcome(before >> 1).load(Ordering::Relaxed);
+        // If later rounds have overwritten it, parties went on.
+        if outcome == before { Err(BarrierError::Broken) } else { Ok(()) }
+    }
+
+    fn wait<P: Party>(
+        &self,
+        party: &P,
+        me: u32,
+        deadline: Option<Instant>,
+        action: impl FnOnce(),
+    ) -> Result<Arrival, BarrierError> {
+        self.enter(party, me);
+        let round = self.round.load(Ordering::Acquire);
+        if round & BROKEN != 0 {
+            self.lock.unlock();
+            return Err(BarrierError::Broken);
+        }
+        let index = self.arrived.load(Ordering::Relaxed);
+        let is_leader = index.wrapping_add(1) >= self.parties.load(Ordering::Relaxed);
+        if is_leader {
+            self.lead(round, action)?;
+        } else {
+            self.arrived.store(index + 1, Ordering::Relaxed);
+            self.lock.unlock();
+            self.follow(party, me, round, deadline)?;
+        }
+        Ok(Arrival { index, is_leader })
+    }
+
+    /// Within the lock, which it releases: runs the action and lets the others go.
+    fn lead(&self, round: u32, action: impl FnOnce()) -> Result<(), BarrierError> {
+        /// A panic in the action breaks the barrier.
+        struct OnPanic<'a>(&'a layout::Barrier);
+        impl Drop for OnPanic<'_> {
+            fn drop(&mut self) {
+                self.0.break_now();
+                self.0.lock.unlock();
+            }
+        }
+        let on_panic = OnPanic(self);
+        action();
+        std::mem::forget(on_panic);
+        let complete = self.next_round(round, true);
+        self.lock.unlock();
+        sync::wake_all(&self.round);
+        // Somebody may have broken it during the action.
+        if complete { Ok(()) } else { Err(BarrierError::Broken) }
+    }
+
+    /// Waits for the end of the round.
+    fn follow<P: Party>(
+        &self,
+        party: &P,
+        me: u32,
+        round: u32,
+        deadline: Option<Instant>,
+    ) -> Result<(), BarrierError> {
+        let mut patience = Patience::for_owner(deadline);
+        let mut watch = P::Watch::default();
+        let _waiting = self.waiters.enter(party, me);
+        loop {
+            let slept = patience.sleep(&self.round, round);
+            let now = self.round.load(Ordering::Acquire);
+            if now != round {
+                return self.ended(round, now);
+            }
+            if slept == Slept::Woken {
+                continue;
+            }
+            let holders: Vec<u32> = self.holders.all().map(|(id, _)| id).collect();
+            if !party.dead(&mut watch, &holders).is_empty() {
+                self.break_round(round);
+            } else if slept == Slept::TimedOut && self.break_round(round) {
+                return Err(BarrierError::Timeout);
+            }
+        }
+    }
+
+    fn reset<P: Party>(&self, party: &P, me: u32) {
+        self.enter(party, me);
+        for (id, _) in self.holders.all().filter(|&(id, _)| party.is_dead(id)) {
+            self.holders.clear(id);
+        }
+        // Only a break can come in between, and only once.
+        while !self.next_round(self.round.load(Ordering::Acquire), false) {}
+        self.lock.unlock();
+        sync::wake_all(&self.round);
+    }
+}
+
+impl Barrier {
+    /// A barrier for that many parties, and without a name.
+    ///
+    /// # Errors
+    /// No party; no memory, or no descriptor left.
+    pub fn new(parties: u32) -> Result<Barrier> {
+        Barrier::build(None, parties)
+    }
+
+    /// A barrier that other programs of the same user can [`open`](Barrier::open). See [`ipc_core::Segment::create`].
+    ///
+    /// # Errors
+    /// No party; the name is taken by a living process, or no name; no memory left.
+    pub fn create(name: &str, parties: u32) -> Result<Barrier> {
+        Barrier::build(Some(name), parties)
+    }
+
+    fn build(name: Option<&str>, parties: u32) -> Result<Barrier> {
+        if parties == 0 {
+            let expected = "1 or more".to_owned();
+            let cause = Cause::Mismatch { property: "number of parties", found: "0".to_owned(), expected };
+            return Err(Error::new("create", "barrier", cause));
+        }
+        let init = |layout: &layout::Barrier| layout.parties.store(parties, Ordering::Relaxed);
+        let object = match name {
+            Some(name) => Object::create(name, (), init),
+            None => Object::new((), init),
+        };
+        object.map(Barrier::from_object)
+    }
+
+    /// The barrier of that name.
+    ///
+    /// # Errors
+    /// There is none, or it has another kind or version; the error says which.
+    pub fn open(name: &str) -> Result<Barrier> {
+        Object::open(name).map(Barrier::from_object)
+    }
+
+    fn from_object(object: Object<layout::Barrier>) -> Barrier {
+        let (_, me) = object.identity();
+        object.holders.raise(me);
+        Barrier { object }
+    }
+
+    /// Waits until all parties have arrived.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`].
+    pub fn wait(&self) -> Result<Arrival, BarrierError> {
+        self.wait_until(None, || ())
+    }
+
+    /// Waits until all parties have arrived, at most that long.
+    ///
+    /// # Errors
+    /// [`BarrierError`]; a timeout breaks the barrier for all.
+    #[doc(alias = "wait")]
+    pub fn wait_timeout(&self, timeout: Duration) -> Result<Arrival, BarrierError> {
+        self.wait_until(ipc_core::deadline(timeout), || ())
+    }
+
+    /// Waits until all parties have arrived, at most until then.
+    ///
+    /// # Errors
+    /// [`BarrierError`]; a timeout breaks the barrier for all.
+    #[doc(alias = "wait")]
+    pub fn wait_deadline(&self, deadline: Instant) -> Result<Arrival, BarrierError> {
+        self.wait_until(Some(deadline), || ())
+    }
+
+    /// Waits until all parties have arrived; the last one runs its `action` before anybody passes.
+    ///
+    /// If it panics, or its process dies in it, the barrier is broken.
+    ///
+    /// # Errors
+    /// [`BarrierError::Broken`].
+    #[doc(alias = "action")]
+    pub fn wait_with(&self, action: impl FnOnce()) -> Result<Arrival, BarrierError> {
+        self.wait_until(None, action)
+    }
+
+    /// [`wait_with`](Barrier::wait_with), at most until `deadline`. The action itself may take longer.
+    ///
+    /// # Errors
+    /// [`BarrierError`]; a timeout breaks the barrier for all.
+    pub fn wait_with_deadline(&self, deadline: Instant, action: impl FnOnce()) -> Result<Arrival, BarrierError> {
+        self.wait_until(Some(deadline), action)
+    }
+
+    fn wait_until(&self, deadline: Option<Instant>, action: impl FnOnce()) -> Result<Arrival, BarrierError> {
+        let (segment, me) = self.object.identity();
+        if self.object.holders.get(me) == 0 {
+            // A forked child, which came by its handle without its knowledge.
+            self.object.holders.raise(me);
+        }
+        self.object.wait(segment, me, deadline, action)
+    }
+
+    /// Makes the barrier ready for a new round, also if it was broken, and forgets the dead. Those who wait are told that
+    /// it is broken.
+    pub fn reset(&self) {
+        let (segment, me) = self.object.identity();
+        self.object.reset(segment, me);
+    }
+
+    /// Breaks the barrier, until it is reset. Never waits.
+    pub fn abort(&self) {
+        self.object.break_now();
+    }
+
+    /// Whether the barrier is broken.
+    #[doc(alias = "broken")]
+    pub fn is_broken(&self) -> bool {
+        self.object.round.load(Ordering::Acquire) & BROKEN != 0
+    }
+
+    /// How many parties have to arrive.
+    pub fn parties(&self) -> u32 {
+        self.object.parties.load(Ordering::Relaxed)
+    }
+
+    /// How many have arrived in this round; 0 if the barrier is broken.
+    #[doc(alias = "n_waiting")]
+    pub fn arrived(&self) -> u32 {
+        if self.is_broken() { 0 } else { self.object.arrived.load(Ordering::Relaxed) }
+    }
+
+    /// The processes that wait, one entry for each waiting thread; the first 14.
+    pub fn waiters(&self) -> Vec<Participant> {
+        report::waiters(self.segment(), &self.object.waiters)
+    }
+
+    /// The processes that have a handle, and how many.
+    pub fn holders(&self) -> Vec<(Participant, u32)> {
+        report::counts(self.segment(), &self.object.holders)
+    }
+}
+
+impl Clone for Barrier {
+    fn clone(&self) -> Barrier {
+        Barrier::from_object(self.object.clone())
+    }
+}
+
+impl Drop for Barrier {
+    fn drop(&mut self) {
+        let (_, me) = self.object.identity();
+        self.object.holders.lower(me);
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (parties, arrived) = (self.parties(), self.arrived());
+        let mut debug = f.debug_struct("Barrier");
+        debug.field("parties", &parties).field("arrived", &arrived).field("is_broken", &self.is_broken());
+        debug.finish_non_exhaustive()
+    }
+}

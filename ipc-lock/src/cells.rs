@@ -1,0 +1,77 @@
+//! A counter for each process, which dies with it.
+//!
+//! Every participant has a cell of its own, found by the index within its identity, and only its threads raise it.
+//! What a dead process counted is found by going through the cells, and taken back by setting them to 0.
+
+use ipc_core::ParticipantId;
+
+use crate::layout::{CAPACITY, Cells};
+use crate::sync::{AtomicU64, Ordering};
+
+fn index(id: u32) -> usize {
+    // An identity that cannot exist has no cell; it gets one that does no harm.
+    ParticipantId::from_word(id).map_or(0, |id| id.index() % CAPACITY)
+}
+
+fn entry(id: u32, count: u32) -> u64 {
+    u64::from(id) << 32 | u64::from(count)
+}
+
+fn count_in(word: u64, id: u32) -> u32 {
+    if (word >> 32) as u32 == id { word as u32 } else { 0 }
+}
+
+impl Cells {
+    /// Adds 1 to the cell of `me`; the old value.
+    #[inline]
+    pub(crate) fn raise(&self, me: u32) -> u32 {
+        let index = index(me);
+        let cell = &self.cells[index];
+        let word = cell.load(Ordering::Relaxed);
+        // Before the cell is not 0, those who go through them have to know that it is used.
+        if index as u32 >= self.used.load(Ordering::Relaxed) {
+            self.used.fetch_max(index as u32 + 1, Ordering::SeqCst);
+        }
+        change(cell, word, me, |count| count.wrapping_add(1))
+    }
+
+    /// Takes 1 off the cell of `me`, unless it is 0; the old value.
+    #[inline]
+    pub(crate) fn lower(&self, me: u32) -> u32 {
+        let cell = &self.cells[index(me)];
+        change(cell, cell.load(Ordering::Relaxed), me, |count| count.saturating_sub(1))
+    }
+
+    /// What `id` has counted.
+    pub(crate) fn get(&self, id: u32) -> u32 {
+        count_in(self.cells[index(id)].load(Ordering::Relaxed), id)
+    }
+
+    /// Everybody whose cell is not 0, with its value.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u32, u32)> {
+        let used = (self.used.load(Ordering::SeqCst) as usize).min(CAPACITY);
+        let words = self.cells[..used].iter().map(|cell| cell.load(Ordering::Acquire));
+        words.map(|word| ((word >> 32) as u32, word as u32)).filter(|&(_, count)| count != 0)
+    }
+
+    /// Takes back what a dead process has counted.
+    pub(crate) fn clear(&self, dead: u32) {
+        let cell = &self.cells[index(dead)];
+        let word = cell.load(Ordering::Relaxed);
+        if (word >> 32) as u32 == dead {
+            // If it has changed, the cell is another's by now.
+            let _ = cell.compare_exchange(word, 0, Ordering::SeqCst, Ordering::Relaxed);
+        }
+    }
+}
+
+#[inline]
+fn change(cell: &AtomicU64, mut word: u64, me: u32, f: impl Fn(u32) -> u32) -> u32 {
+    loop {
+        let count = count_in(word, me);
+        match cell.compare_exchange(word, entry(me, f(count)), Ordering::SeqCst, Ordering::Relaxed) {
+            Ok(_) => return count,
+            Err(now) => word = now,
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Sleeping with the rule that a killed process may not have woken us: look again after a while.
+
+use std::time::{Duration, Instant};
+
+use crate::layout::Waiters;
+use crate::party::Party;
+use crate::sync::{self, AtomicU32, Ordering, Wake};
+
+/// The first look comes soon, so that who finds a dead owner has the lock at once.
+const FIRST: Duration = Duration::from_micros(200);
+
+/// Who waits for one that may die looks again at least so often: half of it is the median recovery.
+const FOR_OWNER: Duration = Duration::from_millis(8);
+
+/// From then on a wait is a long one.
+const LONG: Duration = Duration::from_secs(2);
+
+/// Who waits long looks again at least so often: a look costs some 10 us, which must not add up to 0.1 % of a CPU.
+const FOR_OWNER_LONG: Duration = Duration::from_millis(20);
+
+/// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often.
+const FOR_SIGNAL: Duration = Duration::from_millis(50);
+
+/// How long to sleep, sleep after sleep.
+pub(crate) struct Patience {
+    next: Duration,
+    longest: Duration,
+    /// When the wait becomes a long one; `None` if it is, or that makes no difference.
+    long: Option<Instant>,
+    deadline: Option<Instant>,
+}
+
+/// What ended a sleep.
+#[derive(PartialEq, Eq)]
+pub(crate) enum Slept {
+    /// The word may have changed.
+    Woken,
+    /// Nothing happened: time to see whether somebody died.
+    LookAgain,
+    /// The caller's deadline has passed, and it is time for a last look.
+    TimedOut,
+}
+
+impl Patience {
+    /// For one who waits for something that a process holds.
+    pub(crate) fn for_owner(deadline: Option<Instant>) -> Patience {
+        Patience { next: FIRST, longest: FOR_OWNER, long: ipc_core::deadline(LONG), deadline }
+    }
+
+    /// For one who waits for something that any process may do.
+    pub(crate) fn for_signal(deadline: Option<Instant>) -> Patience {
+        Patience { next: FIRST, longest: FOR_SIGNAL, long: None, deadline }
+    }
+
+    /// Sleeps while the word is `expected`.
+    pub(crate) fn sleep(&mut self, word: &AtomicU32, expected: u32) -> Slept {
+        let look_again = ipc_core::deadline(self.next);
+        let is_last = self.deadline.is_some_and(|deadline| look_again.is_none_or(|again| deadline <= again));
+        let until = if is_last { self.deadline } else { look_again };
+        match sync::wait(word, expected, until) {
+            Wake::Woken => {
+                // Something happens here, so more may.
+                self.next = FIRST;
+                Slept::Woken
+            }
+            Wake::TimedOut if is_last => Slept::TimedOut,
+            Wake::TimedOut => {
+                if self.long.is_some_and(|long| look_again >= Some(long)) {
+                    (self.long, self.longest) = (None, FOR_OWNER_LONG);
+                }
+                self.next = (self.next * 2).min(self.longest);
+                Slept::LookAgain
+            }
+        }
+    }
+}
+
+impl Waiters {
+    /// Lists this process as waiting, if there is a place, until the result is dropped.
+    pub(crate) fn enter<P: Party>(&self, party: &P, me: u32) -> Option<Waiting<'_>> {
+        self.claim(0, me).or_else(|| {
+            // Strike off one that was killed here.
+            let dead = self.all().into_iter().find(|&id| party.is_dead(id))?;
+            self.claim(dead, me)
+        })
+    }
+
+    fn claim(&self, from: u32, me: u32) -> Option<Waiting<'_>> {
+        let claim = |place: &&AtomicU32| {
+            place.load(Ordering::Relaxed) == from
+                && place.compare_exchange(from, me, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        };
+        self.ids.iter().find(claim).map(Waiting)
+    }
+
+    /// Everybody listed, a process once for each of its threads.
+    pub(crate) fn all(&self) -> Vec<u32> {
+        self.ids.iter().map(|place| place.load(Ordering::Relaxed)).filter(|&id| id != 0).collect()
+    }
+}
+
+/// A place in the list of waiters.
+pub(crate) struct Waiting<'a>(&'a AtomicU32);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,130 @@
+//! Values to bytes and back, with the words of a value that refuses.
+//!
+//! postcard drops the text of an error that a type's own `Serialize` makes. So a value that has failed is walked through
+//! once more, for the text alone. That cannot be done for a `Deserialize`, whose words are lost.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use serde::ser::{self, Serialize, Serializer};
+
+/// Appends the value's bytes; or says why it has none.
+pub(crate) fn encode<T: Serialize>(value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
+    postcard::to_extend(value, bytes).map_err(|error| match value.serialize(Walk) {
+        Err(Words(why)) if error == postcard::Error::SerdeSerCustom => why,
+        _ => error.to_string(),
+    })
+}
+
+/// The value at the start of the bytes, and those after it; or why there is none.
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), String> {
+    postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
+}
+
+/// Writes nothing.
+struct Walk;
+
+#[derive(Debug)]
+struct Words(String);
+
+impl fmt::Display for Words {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Words {}
+
+impl ser::Error for Words {
+    fn custom<T: fmt::Display>(why: T) -> Words {
+        Words(why.to_string())
+    }
+}
+
+type Done = Result<(), Words>;
+type Name = &'static str;
+
+macro_rules! plain {
+    ($($method:ident($($argument:ty),*))*) => {
+        $(fn $method(self $(, _: $argument)*) -> Done {
+            Ok(())
+        })*
+    };
+}
+
+macro_rules! deeper {
+    ($($method:ident($($argument:ty),*))*) => {
+        $(fn $method(self $(, _: $argument)*) -> Result<Walk, Words> {
+            Ok(Walk)
+        })*
+    };
+}
+
+impl Serializer for Walk {
+    type Ok = ();
+    type Error = Words;
+    type SerializeSeq = Walk;
+    type SerializeTuple = Walk;
+    type SerializeTupleStruct = Walk;
+    type SerializeTupleVariant = Walk;
+    type SerializeMap = Walk;
+    type SerializeStruct = Walk;
+    type SerializeStructVariant = Walk;
+
+    plain! {
+        serialize_bool(bool) serialize_char(char) serialize_str(&str) serialize_bytes(&[u8])
+        serialize_i8(i8) serialize_i16(i16) serialize_i32(i32) serialize_i64(i64) serialize_i128(i128)
+        serialize_u8(u8) serialize_u16(u16) serialize_u32(u32) serialize_u64(u64) serialize_u128(u128)
+        serialize_f32(f32) serialize_f64(f64)
+        serialize_none() serialize_unit() serialize_unit_struct(Name) serialize_unit_variant(Name, u32, Name)
+    }
+
+    deeper! {
+        serialize_seq(Option<usize>) serialize_map(Option<usize>) serialize_tuple(usize)
+        serialize_struct(Name, usize) serialize_struct_variant(Name, u32, Name, usize)
+        serialize_tuple_struct(Name, usize) serialize_tuple_variant(Name, u32, Name, usize)
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Done {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: Name, value: &T) -> Done {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(self, _: Name, _: u32, _: Name, value: &T) -> Done {
+        value.serialize(self)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+}
+
+macro_rules! parts {
+    ($($kind:ident { $($method:ident($($argument:ty),*))* })*) => {
+        $(impl ser::$kind for Walk {
+            type Ok = ();
+            type Error = Words;
+
+            $(fn $method<T: Serialize + ?Sized>(&mut self $(, _: $argument)*, value: &T) -> Done {
+                value.serialize(Walk)
+            })*
+
+            fn end(self) -> Done {
+                Ok(())
+            }
+        })*
+    };
+}
+
+parts! {
+    SerializeSeq { serialize_element() }
+    SerializeTuple { serialize_element() }
+    SerializeTupleStruct { serialize_field() }
+    SerializeTupleVariant { serialize_field() }
+    SerializeStruct { serialize_field(Name) }
+    SerializeStructVariant { serialize_field(Name) }
+    SerializeMap { serialize_key() serialize_value() }
+}
