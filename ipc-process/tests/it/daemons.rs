@@ -51,7 +51,7 @@ fn parent_of_two(
     parent_hold: Fd<PipeReader>,
     daemon_hold: Fd<PipeWriter>,
 ) {
-    let be_daemon = |how, mut report: Fd<PipeWriter>, _hold: Fd<PipeWriter>| {
+    let be_daemon = |how, mut report: Fd<PipeWriter>, _hold: Fd<PipeWriter>| -> () {
         if matches!(how, Daemon::Deaf) {
             // SAFETY: ignoring a signal runs no code of ours in a handler.
             unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };

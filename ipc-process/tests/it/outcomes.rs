@@ -36,7 +36,7 @@ fn a_panic_travels_with_its_message_and_place() {
 
 #[test]
 fn a_panic_with_a_value_that_is_no_text_travels() {
-    let mut child = spawn(|| panic::panic_any(5), ()).unwrap();
+    let mut child = spawn(|| -> () { panic::panic_any(5) }, ()).unwrap();
     assert_eq!(failure(&mut child).panic().unwrap().message, "a value that is no text");
 }
 
@@ -44,7 +44,7 @@ fn a_panic_with_a_value_that_is_no_text_travels() {
 fn a_panic_is_printed_by_the_child_with_its_name() {
     let (mut reader, writer) = std::io::pipe().unwrap();
     let builder = Builder::new().name("baker").env("RUST_BACKTRACE", "0").stderr(writer);
-    let mut child = builder.spawn(|| panic!("no {}", "yeast"), ()).unwrap();
+    let mut child = builder.spawn(|| -> () { panic!("no {}", "yeast") }, ()).unwrap();
     let error = failure(&mut child);
     let mut printed = String::new();
     reader.read_to_string(&mut printed).unwrap();
@@ -56,7 +56,7 @@ fn a_panic_is_printed_by_the_child_with_its_name() {
 #[test]
 fn a_backtrace_travels_if_it_is_asked_for() {
     let builder = Builder::new().env("RUST_BACKTRACE", "1").stderr(Stdio::null());
-    let mut child = builder.spawn(|| panic!(), ()).unwrap();
+    let mut child = builder.spawn(|| -> () { panic!() }, ()).unwrap();
     assert!(failure(&mut child).panic().unwrap().backtrace.as_ref().unwrap().contains("outcomes"));
 }
 
@@ -64,13 +64,13 @@ fn a_backtrace_travels_if_it_is_asked_for() {
 fn a_panic_whose_print_nobody_reads_travels() {
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
-    let mut child = Builder::new().stderr(writer).spawn(|| panic!("unheard"), ()).unwrap();
+    let mut child = Builder::new().stderr(writer).spawn(|| -> () { panic!("unheard") }, ()).unwrap();
     assert_eq!(failure(&mut child).panic().unwrap().message, "unheard");
 }
 
 #[test]
 fn a_panic_under_a_hook_of_the_programs_own_has_no_place() {
-    let quiet = || {
+    let quiet = || -> () {
         panic::set_hook(Box::new(|_| {}));
         panic!("quiet")
     };
@@ -98,7 +98,7 @@ fn a_payload_that_panics_when_dropped_is_a_panic() {
             panic!("again");
         }
     }
-    let mut child = Builder::new().stderr(Stdio::null()).spawn(|| panic::panic_any(Bomb), ()).unwrap();
+    let mut child = Builder::new().stderr(Stdio::null()).spawn(|| -> () { panic::panic_any(Bomb) }, ()).unwrap();
     assert_eq!(failure(&mut child).panic().unwrap().message, "a value that is no text");
     assert_eq!(child.exit_code(), Some(101));
 }
@@ -106,11 +106,11 @@ fn a_payload_that_panics_when_dropped_is_a_panic() {
 #[test]
 fn an_exit_before_the_return_is_a_failure_whatever_the_code() {
     for code in [0, 3, 126, 255] {
-        let mut child = spawn(|code| std::process::exit(code), (code,)).unwrap();
+        let mut child = spawn(|code| -> () { std::process::exit(code) }, (code,)).unwrap();
         assert_eq!(failure(&mut child).failure(), &Failure::Exited { code });
         assert_eq!(child.exit_code(), Some(code));
     }
-    let mut child = spawn(|| std::process::exit(256 + 44), ()).unwrap();
+    let mut child = spawn(|| -> () { std::process::exit(256 + 44) }, ()).unwrap();
     assert_eq!(failure(&mut child).failure(), &Failure::Exited { code: 44 });
 }
 
@@ -126,7 +126,7 @@ fn a_signal_that_killed_it_is_told() {
         assert_eq!(error.failure(), &Failure::Killed { signal });
         assert_eq!((error.signal(), child.exit_code()), (Some(signal), Some(-signal)));
     }
-    let mut child = spawn(|| std::process::abort(), ()).unwrap();
+    let mut child = spawn(|| -> () { std::process::abort() }, ()).unwrap();
     assert!(failure(&mut child).to_string().ends_with("was killed by SIGABRT"));
 }
 

@@ -14,12 +14,14 @@ fn a_join_leaves_nothing() {
         let before = descriptors();
         join(&mut spawn(|| Blob::new(&[1; 100]).unwrap(), ()).unwrap()).unwrap();
         assert_eq!((descriptors(), has_children()), (before, false));
-        let killed = || loop {
-            std::thread::park();
+        let killed = || -> () {
+            loop {
+                std::thread::park();
+            }
         };
         let mut child = spawn(killed, ()).unwrap();
         child.kill().unwrap();
-        join(&mut child).map(|()| ()).unwrap_err();
+        join(&mut child).unwrap_err();
         drop(child);
         assert_eq!((descriptors(), has_children()), (before, false));
     });
