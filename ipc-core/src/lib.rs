@@ -11,6 +11,7 @@ pub mod futex;
 mod header;
 mod layout;
 mod name;
+mod own;
 mod participant;
 mod place;
 mod segment;

@@ -9,6 +9,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use rustix::io::Errno;
 
 use crate::error::{Cause, os};
 use crate::layout::{MAGIC, NAME_LEN};
+use crate::own::OwnWord;
 use crate::sys;
 
 const DIRECTORY: &str = "/dev/shm";
@@ -96,16 +98,18 @@ pub(crate) struct Name {
     path: PathBuf,
     /// The owner's lock; an opener has none.
     owner: Option<OwnedFd>,
-    /// A forked child has a copy of this, but not the name.
-    epoch: u32,
+    /// 1; 0 in a forked child, which has a copy of this, but not the name.
+    mine: OwnWord,
 }
 
 impl Name {
     /// Gives the file its name, if `replace` in place of one whose owner is dead.
     pub(crate) fn publish(path: PathBuf, owner: OwnedFd, replace: bool) -> Result<Name, Cause> {
+        let mine = OwnWord::new()?;
+        mine.store(1, Ordering::Relaxed);
         loop {
             match sys::link(owner.as_fd(), &path) {
-                Ok(()) => return Ok(Name { path, owner: Some(owner), epoch: sys::epoch() }),
+                Ok(()) => return Ok(Name { path, owner: Some(owner), mine }),
                 Err(Errno::EXIST) if replace => match remove_if_stale(&path, |_, _| true) {
                     Ok(false) => return Err(Cause::NameTaken),
                     Err(cause) if !is_not_found(&cause) => return Err(cause),
@@ -118,13 +122,15 @@ impl Name {
     }
 
     /// The name of a segment that another process made.
-    pub(crate) fn opened(path: PathBuf) -> Name {
-        Name { path, owner: None, epoch: sys::epoch() }
+    pub(crate) fn opened(path: PathBuf) -> Result<Name, Cause> {
+        let mine = OwnWord::new()?;
+        mine.store(1, Ordering::Relaxed);
+        Ok(Name { path, owner: None, mine })
     }
 
     /// Takes the name away from its file: as its owner, or if the owner is dead and the file is `unused`.
     pub(crate) fn give_up(&self, file: (u64, u64), unused: impl FnOnce() -> bool) {
-        if self.epoch != sys::epoch() {
+        if self.mine.load(Ordering::Relaxed) == 0 {
             return;
         }
         if self.owner.is_none() {

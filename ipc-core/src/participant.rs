@@ -26,22 +26,26 @@ impl ParticipantId {
     pub const BITS: u32 = ID_SLOT_BITS + ID_GENERATION_BITS;
 
     /// The identity in the low [`BITS`](Self::BITS) of a word from shared memory; `None` if there is none.
+    #[inline]
     pub fn from_word(word: u32) -> Option<ParticipantId> {
         let id = NonZeroU32::new(word & ((1 << Self::BITS) - 1))?;
         Some(ParticipantId(id)).filter(|id| id.number() != 0)
     }
 
     /// The word that stands for it, never 0.
+    #[inline]
     pub fn word(self) -> u32 {
         self.0.get()
     }
 
     /// A small number that no two living participants of the segment share: 0 to its capacity - 1. For tables
     /// with a place for each.
+    #[inline]
     pub fn index(self) -> usize {
         self.number() as usize - 1
     }
 
+    #[inline]
     fn number(self) -> u32 {
         self.0.get() & ((1 << ID_SLOT_BITS) - 1)
     }

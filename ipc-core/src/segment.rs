@@ -15,6 +15,7 @@ use crate::error::{Cause, Error, Result, os};
 use crate::header::{self, Shape, Spec};
 use crate::layout::{Header, SharedLayout, Slot};
 use crate::name::{self, Name};
+use crate::own::OwnWord;
 use crate::participant::{self, Participant, ParticipantId};
 use crate::sys;
 use crate::transfer;
@@ -56,8 +57,8 @@ struct Inner {
     id: (u64, u64),
     /// Bytes of data known to be there.
     len: AtomicU64,
-    /// This process's epoch << 32 | its identity; 0 while it has none.
-    me: AtomicU64,
+    /// The identity of this process; 0 while it has none.
+    me: OwnWord,
     label: Box<str>,
     name: OnceLock<Name>,
 }
@@ -189,7 +190,7 @@ impl Segment {
         let mapping = Mapping::new(fd.as_fd(), shape)?;
         header::write(mapping.header(), spec, name);
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
-        let segment = Segment::register(mapping, Arc::new(fd), id, spec.len);
+        let segment = Segment::register(mapping, Arc::new(fd), id, spec.len)?;
         open_table().get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
         segment.0.join()?;
         Ok(segment)
@@ -204,10 +205,11 @@ impl Segment {
             Some(inner) => Segment(inner),
             None => {
                 let mapping = Mapping::check(fd.as_fd())?;
-                let segment = Segment::register(mapping, fd, id, 0);
+                let segment = Segment::register(mapping, fd, id, 0)?;
                 open_here.insert(id, Arc::downgrade(&segment.0));
-                if let Ok(path) = name::path(&header::name(segment.0.mapping.header())) {
-                    segment.0.keep_name(Name::opened(path));
+                let name = name::path(&header::name(segment.0.mapping.header())).and_then(Name::opened);
+                if let Ok(name) = name {
+                    segment.0.keep_name(name);
                 }
                 segment
             }
@@ -218,10 +220,10 @@ impl Segment {
         joined.map(|_| segment)
     }
 
-    fn register(mapping: Mapping, fd: Arc<OwnedFd>, id: (u64, u64), len: u64) -> Segment {
+    fn register(mapping: Mapping, fd: Arc<OwnedFd>, id: (u64, u64), len: u64) -> Result<Segment, Cause> {
         let label = header::label(mapping.header()).into();
-        let (len, me) = (AtomicU64::new(len), AtomicU64::new(0));
-        Segment(Arc::new(Inner { mapping, fd, id, len, me, label, name: OnceLock::new() }))
+        let (len, me) = (AtomicU64::new(len), OwnWord::new()?);
+        Ok(Segment(Arc::new(Inner { mapping, fd, id, len, me, label, name: OnceLock::new() })))
     }
 
     /// Bytes of data that are there now. Never shrinks.
@@ -321,7 +323,7 @@ impl Segment {
     /// [`Cause::TooManyParticipants`], in a forked child that asks for the first time.
     #[inline]
     pub fn me(&self) -> Result<ParticipantId> {
-        match own_id(self.0.me.load(Ordering::Relaxed)) {
+        match self.0.me() {
             Some(id) => Ok(id),
             None => self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause)),
         }
@@ -330,8 +332,7 @@ impl Segment {
     /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a
     /// stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
     pub fn is_alive(&self, id: ParticipantId) -> bool {
-        own_id(self.0.me.load(Ordering::Relaxed)) == Some(id)
-            || participant::is_alive(self.0.mapping.slots(), id)
+        self.0.me() == Some(id) || participant::is_alive(self.0.mapping.slots(), id)
     }
 
     /// A pidfd of the process with that identity, or none for want of descriptors; `None` if it is dead.
@@ -409,7 +410,7 @@ impl Inner {
     /// Removes the name: that of this process, or one of a dead owner that nobody uses any more.
     fn give_up_name(&self) {
         if let Some(name) = self.name.get() {
-            let me = self.me.load(Ordering::Relaxed) as u32;
+            let me = self.me.load(Ordering::Relaxed);
             name.give_up(self.id, || !participant::anyone(self.mapping.slots(), me));
         }
     }
@@ -417,27 +418,25 @@ impl Inner {
     /// Takes part, unless this process does already.
     #[cold]
     fn join(&self) -> Result<ParticipantId, Cause> {
-        let old = self.me.load(Ordering::Acquire);
-        if let Some(id) = own_id(old) {
+        if let Some(id) = self.me() {
             return Ok(id);
         }
         let id = participant::join(self.mapping.slots())?;
-        let new = u64::from(sys::epoch()) << 32 | u64::from(id.word());
-        match self.me.compare_exchange(old, new, Ordering::AcqRel, Ordering::Acquire) {
+        match self.me.compare_exchange(0, id.word(), Ordering::AcqRel, Ordering::Acquire) {
             Ok(_) => Ok(id),
             Err(other) => {
                 // Another thread was faster.
                 participant::leave(self.mapping.slots(), id);
-                ParticipantId::from_word(other as u32).ok_or(Cause::Damaged { field: "identity" })
+                ParticipantId::from_word(other).ok_or(Cause::Damaged { field: "identity" })
             }
         }
     }
-}
 
-/// The identity in [`Inner::me`], if it is this process's: a forked child finds that of its parent there.
-#[inline]
-fn own_id(me: u64) -> Option<ParticipantId> {
-    if (me >> 32) as u32 == sys::epoch() { ParticipantId::from_word(me as u32) } else { None }
+    /// The identity of this process, if it has one: a forked child has none at first.
+    #[inline]
+    fn me(&self) -> Option<ParticipantId> {
+        ParticipantId::from_word(self.me.load(Ordering::Relaxed))
+    }
 }
 
 impl Drop for Inner {
@@ -448,7 +447,7 @@ impl Drop for Inner {
                 open.remove(&self.id);
             }
         }
-        if let Some(id) = own_id(self.me.load(Ordering::Acquire)) {
+        if let Some(id) = self.me() {
             participant::leave(self.mapping.slots(), id);
         }
         self.give_up_name();

@@ -10,8 +10,7 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::ptr;
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::AtomicU32;
 use std::time::{Duration, Instant};
 
 use memmap2::{Mmap, MmapOptions, MmapRaw};
@@ -257,37 +256,17 @@ pub(crate) fn life() -> Life {
     Life { pid, start: read_stat(pid).map_or(0, |stat| stat.start) }
 }
 
-/// A number that this process has and none of those that it was forked from, at the price of a load.
-#[inline]
-pub(crate) fn epoch() -> u32 {
-    static EPOCH: OnceLock<Option<&AtomicU32>> = OnceLock::new();
-    let Some(epoch) = EPOCH.get_or_init(wiped_on_fork) else { return life().pid };
-    match epoch.load(Ordering::Relaxed) {
-        0 => new_epoch(epoch),
-        epoch => epoch,
-    }
-}
-
-#[cold]
-fn new_epoch(epoch: &AtomicU32) -> u32 {
-    // Unlike the epoch itself, a forked child has this from its parent.
-    static LAST: AtomicU32 = AtomicU32::new(0);
-    let new = LAST.fetch_add(1, Ordering::Relaxed) + 1;
-    // Another thread may have been faster.
-    epoch.compare_exchange(0, new, Ordering::Relaxed, Ordering::Relaxed).map_or_else(|other| other, |_| new)
-}
-
-/// A word, 0 at first, that the kernel sets to 0 in a forked child.
-fn wiped_on_fork() -> Option<&'static AtomicU32> {
+/// A page of words, 0 at first, that the kernel sets to 0 in a forked child. It stays for good.
+pub(crate) fn page_wiped_on_fork() -> Result<&'static [AtomicU32], Errno> {
     use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous};
     let len = rustix::param::page_size();
     let protection = ProtFlags::READ | ProtFlags::WRITE;
     // SAFETY: a fresh private mapping at an address of the kernel's choice touches nothing that exists.
-    let page = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }.ok()?;
+    let page = unsafe { mmap_anonymous(ptr::null_mut(), len, protection, MapFlags::PRIVATE) }?;
     // SAFETY: the page was just made, nobody refers to it yet.
-    unsafe { madvise(page, len, Advice::LinuxWipeOnFork) }.ok()?;
-    // SAFETY: the page is aligned, large enough and never unmapped.
-    Some(unsafe { AtomicU32::from_ptr(page.cast()) })
+    unsafe { madvise(page, len, Advice::LinuxWipeOnFork) }?;
+    // SAFETY: a page is aligned, has room for that many, is never unmapped, and zero bytes are valid atomics.
+    Ok(unsafe { std::slice::from_raw_parts(page.cast::<AtomicU32>(), len / size_of::<AtomicU32>()) })
 }
 
 /// Whether that very process still runs. A zombie does not; one that is stopped does.

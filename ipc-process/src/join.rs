@@ -44,7 +44,7 @@ pub enum Failure {
 }
 
 /// A panic in another process.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Panic {
     /// What it said.
     pub message: String,
@@ -115,5 +115,15 @@ impl fmt::Display for Panic {
             write!(f, " at {location}")?;
         }
         write!(f, ": {}", self.message)
+    }
+}
+
+impl fmt::Debug for Panic {
+    /// Without the stack, which would fill a screen with one line.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Panic")
+            .field("message", &self.message)
+            .field("location", &self.location)
+            .finish_non_exhaustive()
     }
 }

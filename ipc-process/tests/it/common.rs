@@ -14,10 +14,10 @@ use rustix::process::{Resource, Rlimit, WaitId, WaitIdOptions, getrlimit, setrli
 use serde::de::DeserializeOwned;
 
 /// Nothing here takes that long, unless it hangs.
-pub const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_secs(60);
 
 /// Joins a child that must not hang.
-pub fn join<R: DeserializeOwned>(child: &mut Child<R>) -> Result<R, JoinError> {
+pub(crate) fn join<R: DeserializeOwned>(child: &mut Child<R>) -> Result<R, JoinError> {
     child.join_timeout(LONG).transpose().unwrap_or_else(|| {
         child.kill().unwrap();
         panic!("{:?} hangs", child.process())
@@ -25,12 +25,12 @@ pub fn join<R: DeserializeOwned>(child: &mut Child<R>) -> Result<R, JoinError> {
 }
 
 /// Runs `f` in a process of its own, where other tests are not in the way. Its panics are this test's.
-pub fn alone<F: Function<(), Output = ()>>(f: F) {
+pub(crate) fn alone<F: Function<(), Output = ()>>(f: F) {
     join(&mut spawn(f, ()).unwrap()).unwrap();
 }
 
 /// Waits until the process behind a pidfd has ended, or the other end of a pipe is gone or has written.
-pub fn wait_for(fd: impl AsFd) {
+pub(crate) fn wait_for(fd: impl AsFd) {
     let start = Instant::now();
     while !is_readable(&fd, Duration::from_secs(1)) {
         assert!(start.elapsed() < LONG, "nothing happens");
@@ -38,31 +38,31 @@ pub fn wait_for(fd: impl AsFd) {
 }
 
 /// Whether the descriptor is readable within that time.
-pub fn is_readable(fd: impl AsFd, within: Duration) -> bool {
+pub(crate) fn is_readable(fd: impl AsFd, within: Duration) -> bool {
     let mut fds = [PollFd::from_borrowed_fd(fd.as_fd(), PollFlags::IN)];
     let timeout = Timespec::try_from(within).unwrap();
     poll(&mut fds, Some(&timeout)).is_ok_and(|ready| ready > 0)
 }
 
 /// A pipe whose ends are arguments.
-pub fn pipe() -> (Fd<PipeReader>, Fd<PipeWriter>) {
+pub(crate) fn pipe() -> (Fd<PipeReader>, Fd<PipeWriter>) {
     let (reader, writer) = std::io::pipe().unwrap();
     (Fd(reader), Fd(writer))
 }
 
 /// Waits for the end of the pipe: until the last writer is gone.
-pub fn wait_for_end(mut pipe: Fd<PipeReader>) {
+pub(crate) fn wait_for_end(mut pipe: Fd<PipeReader>) {
     let mut rest = Vec::new();
     pipe.0.read_to_end(&mut rest).unwrap();
 }
 
 /// Sends a number through a pipe.
-pub fn tell(pipe: &mut Fd<PipeWriter>, number: u32) {
+pub(crate) fn tell(pipe: &mut Fd<PipeWriter>, number: u32) {
     pipe.0.write_all(&number.to_ne_bytes()).unwrap();
 }
 
 /// Receives what [`tell`] sent; `None` at the end.
-pub fn hear(pipe: &mut Fd<PipeReader>) -> Option<u32> {
+pub(crate) fn hear(pipe: &mut Fd<PipeReader>) -> Option<u32> {
     wait_for(&pipe.0);
     let mut bytes = [0; 4];
     pipe.0.read_exact(&mut bytes).ok()?;
@@ -70,42 +70,42 @@ pub fn hear(pipe: &mut Fd<PipeReader>) -> Option<u32> {
 }
 
 /// How many descriptors this process has.
-pub fn descriptors() -> usize {
+pub(crate) fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// How many threads this process has.
-pub fn threads() -> usize {
+pub(crate) fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
 }
 
 /// Whether this process has a child that has ended and was not reaped.
-pub fn has_zombie() -> bool {
+pub(crate) fn has_zombie() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     matches!(rustix::process::waitid(WaitId::All, options), Ok(Some(_)))
 }
 
 /// Whether this process has any child at all.
-pub fn has_children() -> bool {
+pub(crate) fn has_children() -> bool {
     let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
     rustix::process::waitid(WaitId::All, options).is_ok()
 }
 
 /// Lets this process have as many descriptors as it may.
-pub fn raise_descriptor_limit() {
+pub(crate) fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit }).unwrap();
 }
 
 /// A small file without a name that holds `text`.
-pub fn file(text: &str) -> File {
+pub(crate) fn file(text: &str) -> File {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(text.as_bytes()).unwrap();
     file
 }
 
 /// A command that runs one of the ignored tests of a program that is this one, or a copy of it.
-pub fn helper(program: impl Into<PathBuf>, name: &str) -> Command {
+pub(crate) fn helper(program: impl Into<PathBuf>, name: &str) -> Command {
     let mut command = Command::new(program.into());
     command.args(["--exact", name, "--ignored", "--nocapture"]).env(HELPER, name);
     command
@@ -114,12 +114,12 @@ pub fn helper(program: impl Into<PathBuf>, name: &str) -> Command {
 const HELPER: &str = "IPC_PROCESS_TEST_HELPER";
 
 /// Whether this test was run by [`helper`], and not because somebody asked for all ignored ones.
-pub fn is_helper(name: &str) -> bool {
+pub(crate) fn is_helper(name: &str) -> bool {
     std::env::var_os(HELPER).is_some_and(|value| value == name)
 }
 
 /// Runs the command, which must succeed.
-pub fn run(command: &mut Command) -> String {
+pub(crate) fn run(command: &mut Command) -> String {
     let output = command.output().unwrap();
     let text =
         format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));

@@ -2,6 +2,7 @@
 
 use std::thread;
 
+use ipc_core::Fd;
 use ipc_process::{Builder, Failure, active_children, spawn};
 use rustix::process::{Pid, WaitOptions};
 
@@ -54,8 +55,19 @@ fn under_ignored_sigchld_a_living_child_is_alive() {
 #[test]
 fn a_status_that_another_took_costs_the_status_and_not_the_result() {
     alone(|| {
-        let mut returned = spawn(|| 7, ()).unwrap();
-        let mut killed = spawn(die, ()).unwrap();
+        let (hold, held) = pipe();
+        let copy = Fd(hold.0.try_clone().unwrap());
+        let returns = |hold| {
+            wait_for_end(hold);
+            7
+        };
+        let dies = |hold| {
+            wait_for_end(hold);
+            die();
+        };
+        let mut returned = spawn(returns, (hold,)).unwrap();
+        let mut killed = spawn(dies, (copy,)).unwrap();
+        drop(held);
         for _ in 0..2 {
             rustix::process::wait(WaitOptions::empty()).unwrap().unwrap();
         }

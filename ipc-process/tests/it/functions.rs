@@ -191,19 +191,19 @@ const LARGE: usize = 100 << 20;
 
 #[test]
 fn a_large_vector_arrives_whole_in_both_directions() {
-    let bytes: Vec<u8> = (0..LARGE).map(|i| (i % 251) as u8).collect();
-    let mut child = spawn(
-        |mut bytes: Vec<u8>| {
-            assert!(bytes.iter().enumerate().all(|(i, &byte)| byte == (i % 251) as u8));
-            bytes.reverse();
-            bytes
-        },
-        (bytes,),
-    )
-    .unwrap();
-    let bytes = join(&mut child).unwrap();
-    assert_eq!(bytes.len(), LARGE);
-    assert!(bytes.iter().rev().enumerate().all(|(i, &byte)| byte == (i % 251) as u8));
+    let mut bytes = vec![0_u8; LARGE];
+    let places = [0, 1, 4095, LARGE / 2, LARGE - 1];
+    for (place, mark) in places.into_iter().zip(1..) {
+        bytes[place] = mark;
+    }
+    let f = |bytes: Vec<u8>, places: [usize; 5]| {
+        let marks = places.map(|place| bytes[place]);
+        let others = bytes.iter().filter(|&&byte| byte == 0).count();
+        (bytes.len(), marks, others, vec![7_u8; LARGE / 4])
+    };
+    let (len, marks, others, back) = join(&mut spawn(f, (bytes, places)).unwrap()).unwrap();
+    assert_eq!((len, marks, others), (LARGE, [1, 2, 3, 4, 5], LARGE - 5));
+    assert!(back.len() == LARGE / 4 && back.iter().all(|&byte| byte == 7));
 }
 
 #[test]

