@@ -24,7 +24,7 @@ pub use deadline::{deadline, monotonic};
 pub use error::{Cause, Error, Result};
 pub use header::Spec;
 pub use layout::SharedLayout;
-pub use participant::{Participant, ParticipantId};
+pub use participant::{Identity, Participant, ParticipantId};
 pub use place::Place;
 pub use segment::{Segment, remove_stale};
 pub use transfer::Fd;

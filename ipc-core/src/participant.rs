@@ -8,7 +8,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 use std::os::fd::OwnedFd;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::Cause;
 use crate::layout::{ID_GENERATION_BITS, ID_SLOT_BITS, START_BITS, Slot};
@@ -64,6 +64,27 @@ impl ParticipantId {
 impl fmt::Debug for ParticipantId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ParticipantId({}.{})", self.index(), self.generation())
+    }
+}
+
+/// The identity of this process in a segment, kept at hand: see [`Segment::identity`](crate::Segment::identity).
+#[derive(Debug, Clone, Copy)]
+pub struct Identity<'a> {
+    pub(crate) own: &'a AtomicU32,
+    pub(crate) id: ParticipantId,
+}
+
+impl Identity<'_> {
+    /// The identity.
+    #[inline]
+    pub fn id(self) -> ParticipantId {
+        self.id
+    }
+
+    /// Whether this is the process that has it, and not one that was forked from it. Costs a load.
+    #[inline]
+    pub fn is_current(self) -> bool {
+        self.own.load(Ordering::Relaxed) == self.id.word()
     }
 }
 

@@ -16,7 +16,7 @@ use crate::header::{self, Shape, Spec};
 use crate::layout::{Header, SharedLayout, Slot};
 use crate::name::{self, Name};
 use crate::own::OwnWord;
-use crate::participant::{self, Participant, ParticipantId};
+use crate::participant::{self, Identity, Participant, ParticipantId};
 use crate::sys;
 use crate::transfer;
 
@@ -325,8 +325,23 @@ impl Segment {
     pub fn me(&self) -> Result<ParticipantId> {
         match self.0.me() {
             Some(id) => Ok(id),
-            None => self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause)),
+            None => self.join(),
         }
+    }
+
+    /// [`me`](Segment::me), in a form that can tell later, at the price of a load, whether this is still the same
+    /// process: for guards, which a forked child has copies of.
+    ///
+    /// # Errors
+    /// As [`me`](Segment::me).
+    #[inline]
+    pub fn identity(&self) -> Result<Identity<'_>> {
+        Ok(Identity { own: &self.0.me, id: self.me()? })
+    }
+
+    #[cold]
+    fn join(&self) -> Result<ParticipantId> {
+        self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause))
     }
 
     /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a

@@ -26,11 +26,13 @@ pub(crate) const LISTED: usize = 1;
 /// How many rounds of a barrier are remembered.
 pub(crate) const OUTCOMES: usize = 8;
 
-/// A lock as one word: 0 is free, otherwise bits 0-30 are the identity of the owning process, and bit 31 says that
-/// somebody may sleep on the word.
+/// A lock as one word: 0 is free, otherwise it is the identity of the owning process.
 #[repr(C)]
 pub(crate) struct RawLock {
     pub(crate) word: AtomicU32,
+    /// Not 0 if somebody may sleep on the word. A word of its own, since reading the word that was just swapped would
+    /// nearly double the price of a lock.
+    pub(crate) asleep: AtomicU32,
     /// When a waiter first saw this owner: its identity << 32 | milliseconds of the monotonic clock, cut off.
     pub(crate) seen: AtomicU64,
     pub(crate) waiters: Waiters,

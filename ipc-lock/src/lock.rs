@@ -7,7 +7,9 @@
 //! protects is the business of whoever is told [`Acquired::OwnerDied`].
 //!
 //! A wake-up may be lost with the process that was about to send it, or that received it. So nobody sleeps without
-//! looking again: see `wait.rs`.
+//! looking again: see `wait.rs`. That pays twice: unlocking need not be an atomic operation together with the look
+//! whether somebody sleeps, which would double the price of a lock. A waiter that falls asleep exactly in between is
+//! not woken, and finds the lock free when it looks again, a fifth of a millisecond later.
 //!
 //! The unlocking store is the only one that frees the lock, and it comes after everything the owner did.
 
@@ -15,11 +17,8 @@ use std::time::{Duration, Instant};
 
 use crate::layout::RawLock;
 use crate::party::Party;
-use crate::sync::{self, AtomicU32, Ordering};
+use crate::sync::{self, Ordering};
 use crate::wait::{Patience, Slept};
-
-/// Somebody may sleep on the word.
-const SLEEPERS: u32 = 1 << 31;
 
 /// How a lock was got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,17 +72,18 @@ impl RawLock {
     pub(crate) fn try_lock<P: Party>(&self, party: &P, me: u32) -> Option<Acquired> {
         match self.take(0, me) {
             Ok(_) => Some(Acquired::Clean),
-            Err(word) => self.take_over(word, me, || party.is_dead(word & !SLEEPERS)),
+            Err(owner) => self.take_over(owner, me, || party.is_dead(owner)),
         }
     }
 
     #[cold]
-    fn take_over(&self, word: u32, me: u32, is_dead: impl FnOnce() -> bool) -> Option<Acquired> {
-        if word == 0 || !is_dead() {
+    fn take_over(&self, owner: u32, me: u32, is_dead: impl FnOnce() -> bool) -> Option<Acquired> {
+        if owner == 0 || !is_dead() || self.take(owner, me).is_err() {
             return None;
         }
-        // Those who slept on the word sleep on: the sign that they do stays.
-        self.take(word, me | SLEEPERS).ok().map(|_| Acquired::OwnerDied)
+        // Those who slept while the dead one had the lock sleep on.
+        self.asleep.store(1, Ordering::Relaxed);
+        Some(Acquired::OwnerDied)
     }
 
     #[cold]
@@ -93,71 +93,73 @@ impl RawLock {
         me: u32,
         deadline: Option<Instant>,
     ) -> Result<Acquired, TimedOut> {
-        let mut word = spin(&self.word);
-        if word == 0 && self.take(0, me).is_ok() {
+        if self.spin() == 0 && self.take(0, me).is_ok() {
             return Ok(Acquired::Clean);
         }
         let mut patience = Patience::for_owner(deadline);
         let mut watch = P::Watch::default();
         let _waiting = self.waiters.enter(party, me);
         loop {
-            if word == 0 {
-                // Others may sleep that nobody has woken yet; who wakes up cannot know, and says yes.
-                match self.take(0, me | SLEEPERS) {
-                    Ok(_) => return Ok(Acquired::Clean),
-                    Err(now) => word = now,
-                }
+            let owner = match self.spin() {
+                0 => match self.take(0, me) {
+                    Ok(_) => {
+                        // Others may sleep whom nobody has woken yet; who waited cannot know, and says yes.
+                        self.asleep.store(1, Ordering::Relaxed);
+                        return Ok(Acquired::Clean);
+                    }
+                    Err(owner) => owner,
+                },
+                owner => owner,
+            };
+            self.asleep.store(1, Ordering::Relaxed);
+            let slept = patience.sleep(&self.word, owner);
+            if slept == Slept::Woken {
                 continue;
             }
-            if word & SLEEPERS == 0 {
-                let marked = self.word.compare_exchange(word, word | SLEEPERS, Ordering::Relaxed, Ordering::Relaxed);
-                match marked {
-                    Ok(_) => word |= SLEEPERS,
-                    Err(now) => {
-                        word = now;
-                        continue;
-                    }
-                }
+            self.note_owner(owner);
+            let is_dead = || !party.dead(&mut watch, &[owner]).is_empty();
+            if let Some(acquired) = self.take_over(owner, me, is_dead) {
+                return Ok(acquired);
             }
-            let slept = patience.sleep(&self.word, word);
-            if slept != Slept::Woken {
-                let owner = word & !SLEEPERS;
-                self.note_owner(owner);
-                let is_dead = || !party.dead(&mut watch, &[owner]).is_empty();
-                if let Some(acquired) = self.take_over(word, me, is_dead) {
-                    return Ok(acquired);
-                }
-                if slept == Slept::TimedOut {
-                    return Err(TimedOut);
-                }
+            if slept == Slept::TimedOut {
+                return Err(TimedOut);
             }
-            word = spin(&self.word);
+        }
+    }
+
+    /// Waits a moment for the word to become 0, without sleeping, if the owner can run meanwhile; its last value.
+    fn spin(&self) -> u32 {
+        let mut left = spins();
+        loop {
+            let owner = self.word.load(Ordering::Relaxed);
+            // If somebody sleeps already, the lock is held for longer than a moment.
+            if owner == 0 || left == 0 || self.asleep.load(Ordering::Relaxed) != 0 {
+                return owner;
+            }
+            sync::spin_loop();
+            left -= 1;
         }
     }
 
     /// Releases the lock, which the caller holds.
-    ///
-    /// A load and a store, and not one atomic operation, which would double the price of the lock. A waiter that says
-    /// that it sleeps exactly in between is not woken: it finds the lock free when it looks again, which is soon after
-    /// it has fallen asleep.
     #[inline]
     pub(crate) fn unlock(&self) {
-        let word = self.word.load(Ordering::Relaxed);
         self.word.store(0, Ordering::Release);
-        if word & SLEEPERS != 0 {
+        if self.asleep.load(Ordering::Relaxed) != 0 {
             self.wake();
         }
     }
 
     #[cold]
     fn wake(&self) {
-        // One is enough: it will find out that others sleep when it releases the lock.
+        // One is enough: it says that others may sleep when it has the lock, and wakes the next when it releases it.
+        self.asleep.store(0, Ordering::Relaxed);
         sync::wake(&self.word, 1);
     }
 
     /// The identity of who holds it, dead or alive; `None` if it is free.
     pub(crate) fn owner(&self) -> Option<u32> {
-        Some(self.word.load(Ordering::Relaxed) & !SLEEPERS).filter(|&owner| owner != 0)
+        Some(self.word.load(Ordering::Relaxed)).filter(|&owner| owner != 0)
     }
 
     /// Remembers when this owner was seen first. Only those who wait do: looking at a clock at every lock would cost
@@ -175,20 +177,6 @@ impl RawLock {
         let seen = self.seen.load(Ordering::Relaxed);
         let elapsed = milliseconds().wrapping_sub(seen as u32);
         ((seen >> 32) as u32 == owner).then(|| Duration::from_millis(u64::from(elapsed)))
-    }
-}
-
-/// Waits a moment for the word to become 0, without sleeping, if the owner can run meanwhile; its last value.
-fn spin(word: &AtomicU32) -> u32 {
-    let mut left = spins();
-    loop {
-        let now = word.load(Ordering::Relaxed);
-        // If somebody sleeps already, the lock is held for longer than a moment.
-        if now == 0 || now & SLEEPERS != 0 || left == 0 {
-            return now;
-        }
-        sync::spin_loop();
-        left -= 1;
     }
 }
 

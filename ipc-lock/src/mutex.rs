@@ -6,12 +6,13 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Result};
+use ipc_core::{Identity, Participant, Result};
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError};
 use crate::layout;
 use crate::lock::{Acquired, TimedOut};
 use crate::object::{Object, handle};
+use crate::party;
 use crate::report::{self, Holder};
 use crate::shareable::Shareable;
 
@@ -54,8 +55,10 @@ pub struct Mutex<T> {
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MutexGuard<'a, T: Shareable> {
     mutex: &'a Mutex<T>,
+    /// What the guard needs of the mutex, in reach: a load less is felt at every unlock.
+    lock: &'a layout::RawLock,
     /// Who locked it: a forked child has a copy of the guard, but not the lock.
-    me: u32,
+    me: Identity<'a>,
     /// Not for other threads.
     thread: PhantomData<*const ()>,
 }
@@ -98,8 +101,8 @@ impl<T: Shareable> Mutex<T> {
     #[inline]
     #[doc(alias = "acquire")]
     pub fn lock(&self) -> LockResult<MutexGuard<'_, T>> {
-        let (segment, me) = self.object.identity();
-        match self.object.lock.lock(segment, me) {
+        let me = party::identity(self.segment());
+        match self.object.lock.lock(self.segment(), me.id().word()) {
             Acquired::Clean => Ok(self.guard(me)),
             Acquired::OwnerDied => Err(OwnerDied::new(self.guard(me))),
         }
@@ -112,8 +115,8 @@ impl<T: Shareable> Mutex<T> {
     #[inline]
     #[doc(alias = "acquire")]
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, TryLockError<MutexGuard<'_, T>>> {
-        let (segment, me) = self.object.identity();
-        match self.object.lock.try_lock(segment, me) {
+        let me = party::identity(self.segment());
+        match self.object.lock.try_lock(self.segment(), me.id().word()) {
             Some(Acquired::Clean) => Ok(self.guard(me)),
             Some(Acquired::OwnerDied) => Err(TryLockError::OwnerDied(OwnerDied::new(self.guard(me)))),
             None => Err(TryLockError::WouldBlock),
@@ -148,8 +151,8 @@ impl<T: Shareable> Mutex<T> {
         &self,
         deadline: Option<Instant>,
     ) -> Result<MutexGuard<'_, T>, LockTimeoutError<MutexGuard<'_, T>>> {
-        let (segment, me) = self.object.identity();
-        match self.object.lock.lock_until(segment, me, deadline) {
+        let me = party::identity(self.segment());
+        match self.object.lock.lock_until(self.segment(), me.id().word(), deadline) {
             Ok(Acquired::Clean) => Ok(self.guard(me)),
             Ok(Acquired::OwnerDied) => Err(LockTimeoutError::OwnerDied(OwnerDied::new(self.guard(me)))),
             Err(TimedOut) => Err(LockTimeoutError::Timeout),
@@ -157,8 +160,8 @@ impl<T: Shareable> Mutex<T> {
     }
 
     #[inline]
-    fn guard(&self, me: u32) -> MutexGuard<'_, T> {
-        MutexGuard { mutex: self, me, thread: PhantomData }
+    fn guard<'a>(&'a self, me: Identity<'a>) -> MutexGuard<'a, T> {
+        MutexGuard { mutex: self, lock: &self.object.lock, me, thread: PhantomData }
     }
 
     /// Who holds the lock, dead or alive; `None` if it is free.
@@ -173,29 +176,26 @@ impl<T: Shareable> Mutex<T> {
 }
 
 impl<T: Shareable> MutexGuard<'_, T> {
-    /// Whether this process holds the lock: a child that was forked with the guard does not.
-    fn is_mine(&self) -> bool {
-        self.mutex.object.identity().1 == self.me
-    }
-
     /// Releases the lock, runs `f`, and waits for it again.
     pub(crate) fn unlocked<R>(&mut self, f: impl FnOnce() -> R) -> (R, Acquired) {
-        if self.is_mine() {
-            self.mutex.object.lock.unlock();
-        }
+        self.unlock();
         let result = f();
-        let (segment, me) = self.mutex.object.identity();
-        self.me = me;
-        (result, self.mutex.object.lock.lock(segment, me))
+        self.me = party::identity(self.mutex.segment());
+        (result, self.lock.lock(self.mutex.segment(), self.me.id().word()))
+    }
+
+    #[inline]
+    fn unlock(&self) {
+        if self.me.is_current() {
+            self.lock.unlock();
+        }
     }
 }
 
 impl<T: Shareable> Drop for MutexGuard<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_mine() {
-            self.mutex.object.lock.unlock();
-        }
+        self.unlock();
     }
 }
 

@@ -7,7 +7,7 @@ use std::ptr::NonNull;
 use ipc_core::{Place, Result, Segment, SharedLayout, Spec};
 
 use crate::layout::{CAPACITY, VERSION};
-use crate::party::Party;
+use crate::party;
 use crate::shareable::Shareable;
 
 /// A layout that a segment of its own is made for.
@@ -88,7 +88,7 @@ impl<L: SharedLayout, T> Object<L, T> {
     #[inline]
     pub(crate) fn identity(&self) -> (&Segment, u32) {
         let segment = self.segment();
-        (segment, Party::me(segment))
+        (segment, party::identity(segment).id().word())
     }
 
     /// The data: mapped and aligned for as long as `self` lives. Who may look at it is the lock's business.

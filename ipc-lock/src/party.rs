@@ -1,14 +1,11 @@
-//! What a protocol has to know of processes: which one this is, and which have died.
+//! What a protocol has to know of processes: which have died. Which one this is, it is told.
 
-use ipc_core::{ParticipantId, Segment, Watch};
+use ipc_core::{Identity, ParticipantId, Segment, Watch};
 
 /// The processes around a lock. Real ones take part in a segment; the models have their own.
 pub(crate) trait Party {
     /// What is remembered between questions.
     type Watch: Default;
-
-    /// The identity of this process: 1 to 2^31 - 1.
-    fn me(&self) -> u32;
 
     /// Those out of `ids` that are dead. An identity that cannot exist is dead, too.
     fn dead(&self, watch: &mut Self::Watch, ids: &[u32]) -> Vec<u32>;
@@ -20,14 +17,6 @@ pub(crate) trait Party {
 impl Party for Segment {
     type Watch = Watch;
 
-    #[inline]
-    fn me(&self) -> u32 {
-        match Segment::me(self) {
-            Ok(id) => id.word(),
-            Err(error) => no_identity(&error),
-        }
-    }
-
     fn dead(&self, watch: &mut Watch, ids: &[u32]) -> Vec<u32> {
         let known = ids.iter().copied().filter_map(ParticipantId::from_word);
         let dead = watch.dead(self, known);
@@ -37,6 +26,15 @@ impl Party for Segment {
 
     fn is_dead(&self, id: u32) -> bool {
         ParticipantId::from_word(id).is_none_or(|id| !self.is_alive(id))
+    }
+}
+
+/// This process in the segment of a lock.
+#[inline]
+pub(crate) fn identity(segment: &Segment) -> Identity<'_> {
+    match segment.identity() {
+        Ok(identity) => identity,
+        Err(error) => no_identity(&error),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::layout::Waiters;
+use crate::layout::{LISTED, Waiters};
 use crate::party::Party;
 use crate::sync::{self, AtomicU32, Ordering, Wake};
 
@@ -58,6 +58,8 @@ impl Patience {
         let is_last = self.deadline.is_some_and(|deadline| look_again.is_none_or(|again| deadline <= again));
         let until = if is_last { self.deadline } else { look_again };
         match sync::wait(word, expected, until) {
+            // Who is woken again and again, and each time too late, would never see the deadline otherwise.
+            Wake::Woken if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => Slept::TimedOut,
             Wake::Woken => {
                 // Something happens here, so more may.
                 self.next = FIRST;
@@ -79,9 +81,9 @@ impl Waiters {
     /// Lists this process as waiting, if there is a place, until the result is dropped.
     pub(crate) fn enter<P: Party>(&self, party: &P, me: u32) -> Option<Waiting<'_>> {
         self.claim(0, me).or_else(|| {
-            // Strike off one that was killed here.
-            let dead = self.all().into_iter().find(|&id| party.is_dead(id))?;
-            self.claim(dead, me)
+            // Strike off one that was killed here. Only one is asked about, since that costs system calls.
+            let other = self.ids[me as usize % LISTED].load(Ordering::Relaxed);
+            if party.is_dead(other) { self.claim(other, me) } else { None }
         })
     }
 

@@ -78,8 +78,17 @@ pub(crate) fn reap_ended() {
 /// How long daemons have to end at the exit of their parent, from SIGTERM to SIGKILL.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Set when the exit has begun.
+static EXITING: AtomicBool = AtomicBool::new(false);
+
+/// Whether this process is about to exit, so that children would be left behind.
+pub(crate) fn is_exiting() -> bool {
+    EXITING.load(Ordering::Relaxed)
+}
+
 /// At the exit of the parent, daemons are terminated and the others waited for.
 extern "C" fn end_children() {
+    EXITING.store(true, Ordering::Relaxed);
     loop {
         let processes = std::mem::take(&mut *children());
         if processes.is_empty() {
@@ -99,7 +108,7 @@ extern "C" fn end_children() {
                 daemon.wait(None);
             }
         }
-        // Other threads run on meanwhile, and may have started more.
+        // Other threads run on meanwhile, and may have been about to start one.
     }
 }
 

@@ -24,6 +24,8 @@ pub enum Reason {
     NotInProgram,
     /// This process was started as a child itself, but its `main` did not call [`init`](crate::init) first.
     NotInitialised,
+    /// This process has begun to exit, and waits for its children or has done so.
+    Exiting,
     /// This program has more rights than who started it: setuid, or capabilities of its file. What is in the environment
     /// of such a program must not decide what runs in it, and that is how a child learns that it is one.
     Privileged,
@@ -67,6 +69,7 @@ impl<Args> fmt::Display for SpawnError<Args> {
             Reason::NotInitialised => {
                 f.write_str("this process is a child itself, and its main did not call ipc_process::init() first")
             }
+            Reason::Exiting => f.write_str("this process is about to exit"),
             Reason::Privileged => f.write_str("this program has more rights than who started it"),
             Reason::System(error) => error.fmt(f),
         }

@@ -173,6 +173,9 @@ impl Builder {
         if current().is_daemon() {
             return Err(Reason::Daemon);
         }
+        if process::is_exiting() {
+            return Err(Reason::Exiting);
+        }
         if sys::is_privileged() {
             return Err(Reason::Privileged);
         }

@@ -17,8 +17,10 @@ fn failure<R: serde::de::DeserializeOwned>(child: &mut ipc_process::Child<R>) ->
 
 #[test]
 fn a_panic_travels_with_its_message_and_place() {
-    let mut child = spawn(|what: String| -> u32 { panic!("no {what}") }, ("flour".to_owned(),)).unwrap();
+    let builder = Builder::new().stderr(Stdio::null());
+    let f = |what: String| -> u32 { panic!("no {what}") };
     let line = line!() - 1;
+    let mut child = builder.spawn(f, ("flour".to_owned(),)).unwrap();
     let error = failure(&mut child);
     let panic = error.panic().unwrap();
     assert_eq!(panic.message, "no flour");
@@ -36,7 +38,8 @@ fn a_panic_travels_with_its_message_and_place() {
 
 #[test]
 fn a_panic_with_a_value_that_is_no_text_travels() {
-    let mut child = spawn(|| -> () { panic::panic_any(5) }, ()).unwrap();
+    let f = || -> () { panic::panic_any(5) };
+    let mut child = Builder::new().stderr(Stdio::null()).spawn(f, ()).unwrap();
     assert_eq!(failure(&mut child).panic().unwrap().message, "a value that is no text");
 }
 
