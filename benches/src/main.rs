@@ -1,7 +1,7 @@
 //! The ipc crates beside their peers, in one run, so that the ratios hold on a busy machine too.
 //!
 //! ```text
-//! cargo run --release -p benches --bin compare -- [--only PREFIX] [--quick]
+//! cargo run --release -p benches -- compare [--only PREFIX] [--quick]
 //! ```
 //!
 //! Prints a line for each case: `CASE id ours VALUE UNIT PEER VALUE ratio R goal G OK|MISS`. Rounds of ours and the
@@ -19,6 +19,9 @@ use crate::case::Case;
 #[derive(Parser)]
 #[command(about = "Measures the ipc crates beside their peers")]
 struct Arguments {
+    /// What is to be done.
+    #[arg(default_value = "compare", value_parser = ["compare"])]
+    _what: String,
     /// Only the cases whose id begins like this.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     only: String,
@@ -34,7 +37,7 @@ fn main() -> ExitCode {
     if process::is_plain_exit() {
         return ExitCode::SUCCESS;
     }
-    let Arguments { only, quick, strict } = Arguments::parse();
+    let Arguments { only, quick, strict, .. } = Arguments::parse();
     let cases: Vec<Case> = [process::cases()].into_iter().flatten().collect();
     let mut missed = false;
     for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {

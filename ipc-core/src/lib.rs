@@ -4,6 +4,7 @@
 #[cfg(not(all(target_os = "linux", target_pointer_width = "64", target_has_atomic = "64")))]
 compile_error!("the ipc crates need 64-bit Linux: futexes, memfd and pidfd");
 
+mod bell;
 mod blob;
 mod deadline;
 mod error;

@@ -310,6 +310,14 @@ impl Segment {
         Ok(self.0.mapping.map.as_mut_ptr().wrapping_add((self.0.mapping.shape.data + offset) as usize))
     }
 
+    /// Where in the data something lies; `None` if outside.
+    pub(crate) fn offset_of<T>(&self, at: &T) -> Option<u64> {
+        let start = self.0.mapping.map.as_ptr().addr() as u64 + self.0.mapping.shape.data;
+        (std::ptr::from_ref(at).addr() as u64)
+            .checked_sub(start)
+            .filter(|offset| *offset < self.0.mapping.shape.max_len)
+    }
+
     #[cold]
     fn out_of_bounds(&self, offset: u64, len: u64) -> Error {
         Error::new("read", &*self.0.label, Cause::OutOfBounds { offset, len, size: self.len() })

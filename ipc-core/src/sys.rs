@@ -289,12 +289,41 @@ pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
 
 /// Which of the descriptors are readable now, which a pidfd is from the end of its process on.
 pub(crate) fn readable_now(fds: &[BorrowedFd<'_>]) -> Vec<bool> {
+    readable(fds, Some(&Timespec::default())).unwrap_or_else(|_| vec![false; fds.len()])
+}
+
+/// Waits until one of the descriptors is readable; which are.
+pub(crate) fn wait_readable(fds: &[BorrowedFd<'_>]) -> Result<Vec<bool>, Errno> {
+    readable(fds, None)
+}
+
+fn readable(fds: &[BorrowedFd<'_>], timeout: Option<&Timespec>) -> Result<Vec<bool>, Errno> {
     use rustix::event::{PollFd, PollFlags, poll};
     let mut polled: Vec<_> = fds.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
-    match retry_on_intr(|| poll(&mut polled, Some(&Timespec::default()))) {
-        Ok(_) => polled.iter().map(|fd| !fd.revents().is_empty()).collect(),
-        Err(_) => vec![false; fds.len()],
-    }
+    retry_on_intr(|| poll(&mut polled, timeout))?;
+    Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+/// A descriptor that is readable after [`signal`] until [`clear`].
+pub(crate) fn event() -> Result<OwnedFd, Errno> {
+    use rustix::event::{EventfdFlags, eventfd};
+    eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK).and_then(above_stdio)
+}
+
+pub(crate) fn signal(event: BorrowedFd<'_>) {
+    // Fails only if it is readable already.
+    let _ = rustix::io::write(event, &1_u64.to_ne_bytes());
+}
+
+pub(crate) fn clear(event: BorrowedFd<'_>) {
+    // Fails only if it is not readable.
+    let _ = rustix::io::read(event, &mut [0_u8; 8]);
+}
+
+/// Starts a thread that takes no signals; `None` if there can be none.
+pub(crate) fn start_thread(name: &str, f: impl FnOnce() + Send + 'static) -> Option<()> {
+    let builder = std::thread::Builder::new().name(name.to_owned()).stack_size(128 * 1024);
+    without_signals(|| builder.spawn(f)).ok().map(drop)
 }
 
 struct ProcStat {

@@ -2,8 +2,12 @@
 
 use std::fmt;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
+use crate::bell::Bell;
 use crate::participant::ParticipantId;
+use crate::place::Place;
 use crate::segment::Segment;
 use crate::sys;
 
@@ -13,7 +17,14 @@ use crate::sys;
 /// Holds a pidfd for each; without a free descriptor it asks as [`Segment::is_alive`] does.
 #[derive(Default)]
 pub struct Watch {
-    known: Vec<(ParticipantId, Option<OwnedFd>)>,
+    known: Vec<Known>,
+}
+
+struct Known {
+    id: ParticipantId,
+    /// `None` if there was no descriptor left.
+    pidfd: Option<Arc<OwnedFd>>,
+    bell: Option<Bell>,
 }
 
 impl Watch {
@@ -31,32 +42,47 @@ impl Watch {
         let mut dead = Vec::new();
         let mut known = Vec::new();
         for id in ids {
-            match self.known.iter().position(|(other, _)| *other == id) {
+            match self.known.iter().position(|known| known.id == id) {
                 Some(index) => known.push(self.known.swap_remove(index)),
                 None => match segment.open_participant(id) {
-                    Some(pidfd) => known.push((id, pidfd)),
+                    Some(pidfd) => known.push(Known { id, pidfd: pidfd.map(Arc::new), bell: None }),
                     None => dead.push(id),
                 },
             }
         }
         self.known = known;
-        let fds: Vec<_> = self.known.iter().filter_map(|(_, fd)| fd.as_ref().map(AsFd::as_fd)).collect();
+        let fds: Vec<_> = self.known.iter().filter_map(|known| Some(known.pidfd.as_ref()?.as_fd())).collect();
         let mut ended = sys::readable_now(&fds).into_iter();
-        for (id, fd) in &self.known {
-            let is_dead = match fd {
+        for known in &self.known {
+            let is_dead = match &known.pidfd {
                 Some(_) => ended.next().unwrap_or(false),
-                None => !segment.is_alive(*id),
+                None => !segment.is_alive(known.id),
             };
             if is_dead {
-                dead.push(*id);
+                dead.push(known.id);
             }
         }
         dead
+    }
+
+    /// Has `word`, which lies in the segment, woken when one of those dies whom [`dead`](Watch::dead) was asked about
+    /// last; for as long as they are asked about. Whether that could be arranged for all of them: it takes a
+    /// descriptor for each, and a thread of this process, which is there while anybody uses this.
+    pub fn wake_on_death(&mut self, segment: &Segment, word: &AtomicU32) -> bool {
+        let Some(place) =
+            segment.offset_of(word).and_then(|offset| Place::<AtomicU32>::new(segment, offset).ok())
+        else {
+            return false;
+        };
+        for known in self.known.iter_mut().filter(|known| known.bell.is_none()) {
+            known.bell = known.pidfd.as_ref().and_then(|pidfd| Bell::new(pidfd, place.clone()));
+        }
+        self.known.iter().all(|known| known.bell.is_some())
     }
 }
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.known.iter().map(|(id, _)| id)).finish()
+        f.debug_list().entries(self.known.iter().map(|known| known.id)).finish()
     }
 }

@@ -7,12 +7,12 @@ use ipc_core::{Cause, Error, Participant, Result};
 
 use crate::error::BarrierError;
 use crate::layout::{self, OUTCOMES};
-use crate::lock::Acquired;
+use crate::lock::{Acquired, TimedOut};
 use crate::object::{Object, handle};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
-use crate::wait::{Patience, Slept};
+use crate::wait::{Lookout, Slept};
 
 /// A barrier between processes: nobody passes until a number of parties have arrived. Then it is ready for the next
 /// round.
@@ -50,6 +50,14 @@ impl layout::Barrier {
     /// Takes the inner lock. Whoever died with it had arrived, or changed the round: in any case a party is dead.
     fn enter<P: Party>(&self, party: &P, me: u32) {
         if self.lock.lock(party, me) == Acquired::OwnerDied {
+            self.break_now();
+        }
+    }
+
+    /// Counts one handle more of this process.
+    fn hold(&self, me: u32) {
+        if self.holders.raise(me) {
+            // Instead of one that died with a handle, without anybody who looked.
             self.break_now();
         }
     }
@@ -99,7 +107,15 @@ impl layout::Barrier {
         deadline: Option<Instant>,
         action: impl FnOnce(),
     ) -> Result<Arrival, BarrierError> {
-        self.enter(party, me);
+        match self.lock.lock_inner(party, me, || deadline) {
+            Ok(Acquired::Clean) => {}
+            Ok(Acquired::OwnerDied) => self.break_now(),
+            Err(TimedOut) => {
+                // Somebody was stopped within, or has a long action.
+                self.break_now();
+                return Err(BarrierError::Timeout);
+            }
+        }
         let round = self.round.load(Ordering::Acquire);
         if round & BROKEN != 0 {
             self.lock.unlock();
@@ -110,7 +126,7 @@ impl layout::Barrier {
         if is_leader {
             self.lead(round, action)?;
         } else {
-            self.arrived.store(index + 1, Ordering::Relaxed);
+            self.arrived.store(index.wrapping_add(1), Ordering::Relaxed);
             self.lock.unlock();
             self.follow(party, me, round, deadline)?;
         }
@@ -145,20 +161,16 @@ impl layout::Barrier {
         round: u32,
         deadline: Option<Instant>,
     ) -> Result<(), BarrierError> {
-        let mut patience = Patience::for_owner(deadline);
-        let mut watch = P::Watch::default();
+        let mut lookout = Lookout::new(deadline);
         let _waiting = self.waiters.enter(party, me);
         loop {
-            let slept = patience.sleep(&self.round, round);
+            let holders = || self.holders.all().map(|(id, _)| id).collect();
+            let (slept, dead) = lookout.sleep(party, &self.round, round, holders);
             let now = self.round.load(Ordering::Acquire);
             if now != round {
                 return self.ended(round, now);
             }
-            if slept == Slept::Woken {
-                continue;
-            }
-            let holders: Vec<u32> = self.holders.all().map(|(id, _)| id).collect();
-            if !party.dead(&mut watch, &holders).is_empty() {
+            if !dead.is_empty() {
                 self.break_round(round);
             } else if slept == Slept::TimedOut && self.break_round(round) {
                 return Err(BarrierError::Timeout);
@@ -219,7 +231,7 @@ impl Barrier {
 
     fn from_object(object: Object<layout::Barrier>) -> Barrier {
         let (_, me) = object.identity();
-        object.holders.raise(me);
+        object.hold(me);
         Barrier { object }
     }
 
@@ -272,7 +284,7 @@ impl Barrier {
         let (segment, me) = self.object.identity();
         if self.object.holders.get(me) == 0 {
             // A forked child, which came by its handle without its knowledge.
-            self.object.holders.raise(me);
+            self.object.hold(me);
         }
         self.object.wait(segment, me, deadline, action)
     }

@@ -13,6 +13,10 @@ fn index(id: u32) -> usize {
     ParticipantId::from_word(id).map_or(0, |id| id.index() % CAPACITY)
 }
 
+fn belongs(id: u32, place: usize) -> bool {
+    ParticipantId::from_word(id).is_some_and(|known| known.index() == place && known.word() == id)
+}
+
 fn entry(id: u32, count: u32) -> u64 {
     u64::from(id) << 32 | u64::from(count)
 }
@@ -22,9 +26,9 @@ fn count_in(word: u64, id: u32) -> u32 {
 }
 
 impl Cells {
-    /// Adds 1 to the cell of `me`; the old value.
+    /// Adds 1 to the cell of `me`; whether it still had what another counted that had the cell before and is gone.
     #[inline]
-    pub(crate) fn raise(&self, me: u32) -> u32 {
+    pub(crate) fn raise(&self, me: u32) -> bool {
         let index = index(me);
         let cell = &self.cells[index];
         let word = cell.load(Ordering::Relaxed);
@@ -32,14 +36,15 @@ impl Cells {
         if index as u32 >= self.used.load(Ordering::Relaxed) {
             self.used.fetch_max(index as u32 + 1, Ordering::SeqCst);
         }
-        change(cell, word, me, |count| count.wrapping_add(1))
+        let old = change(cell, word, me, |count| count.wrapping_add(1));
+        old as u32 != 0 && (old >> 32) as u32 != me
     }
 
     /// Takes 1 off the cell of `me`, unless it is 0; the old value.
     #[inline]
     pub(crate) fn lower(&self, me: u32) -> u32 {
         let cell = &self.cells[index(me)];
-        change(cell, cell.load(Ordering::Relaxed), me, |count| count.saturating_sub(1))
+        count_in(change(cell, cell.load(Ordering::Relaxed), me, |count| count.saturating_sub(1)), me)
     }
 
     /// What `id` has counted.
@@ -47,11 +52,15 @@ impl Cells {
         count_in(self.cells[index(id)].load(Ordering::Relaxed), id)
     }
 
-    /// Everybody whose cell is not 0, with its value.
+    /// Everybody whose cell is not 0, with its value. What does not stand where it belongs was put there by somebody
+    /// who does not keep to this, and counts for nobody: it could not be cleared.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, u32)> {
         let used = (self.used.load(Ordering::SeqCst) as usize).min(CAPACITY);
-        let words = self.cells[..used].iter().map(|cell| cell.load(Ordering::Acquire));
-        words.map(|word| ((word >> 32) as u32, word as u32)).filter(|&(_, count)| count != 0)
+        let words = self.cells[..used].iter().map(|cell| cell.load(Ordering::Acquire)).enumerate();
+        words.filter_map(|(place, word)| {
+            let (id, count) = ((word >> 32) as u32, word as u32);
+            (count != 0 && belongs(id, place)).then_some((id, count))
+        })
     }
 
     /// Takes back what a dead process has counted.
@@ -66,11 +75,11 @@ impl Cells {
 }
 
 #[inline]
-fn change(cell: &AtomicU64, mut word: u64, me: u32, f: impl Fn(u32) -> u32) -> u32 {
+fn change(cell: &AtomicU64, mut word: u64, me: u32, f: impl Fn(u32) -> u32) -> u64 {
     loop {
         let count = count_in(word, me);
         match cell.compare_exchange(word, entry(me, f(count)), Ordering::SeqCst, Ordering::Relaxed) {
-            Ok(_) => return count,
+            Ok(_) => return word,
             Err(now) => word = now,
         }
     }

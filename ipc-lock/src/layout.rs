@@ -62,7 +62,7 @@ pub(crate) struct Mutex {
 #[repr(C)]
 pub(crate) struct ReentrantMutex {
     pub(crate) lock: RawLock,
-    /// Which thread of the owning process holds the lock: an address in it; 0 if none.
+    /// Which thread of the owning process holds the lock: the identity << 32 | the thread's number; 0 if none.
     pub(crate) thread: AtomicU64,
     /// How many times that thread has locked it.
     pub(crate) count: AtomicU64,

@@ -18,7 +18,10 @@ use std::time::{Duration, Instant};
 use crate::layout::RawLock;
 use crate::party::Party;
 use crate::sync::{self, Ordering};
-use crate::wait::{Patience, Slept};
+use crate::wait::{Lookout, Slept};
+
+/// Who is within a lock of a few instructions for longer than this was stopped in it, or others wrote to it.
+const STOPPED: Duration = Duration::from_millis(100);
 
 /// How a lock was got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,33 +99,26 @@ impl RawLock {
         if self.spin() == 0 && self.take(0, me).is_ok() {
             return Ok(Acquired::Clean);
         }
-        let mut patience = Patience::for_owner(deadline);
-        let mut watch = P::Watch::default();
+        let mut lookout = Lookout::new(deadline);
         let _waiting = self.waiters.enter(party, me);
         loop {
             let owner = match self.spin() {
                 0 => match self.take(0, me) {
-                    Ok(_) => {
-                        // Others may sleep whom nobody has woken yet; who waited cannot know, and says yes.
-                        self.asleep.store(1, Ordering::Relaxed);
-                        return Ok(Acquired::Clean);
-                    }
+                    Ok(_) => return Ok(self.taken()),
                     Err(owner) => owner,
                 },
                 owner => owner,
             };
             self.asleep.store(1, Ordering::Relaxed);
-            let slept = patience.sleep(&self.word, owner);
-            if slept == Slept::Woken {
-                continue;
+            let (slept, dead) = lookout.sleep(party, &self.word, owner, || vec![owner]);
+            if slept != Slept::Woken {
+                self.note_owner(owner);
             }
-            self.note_owner(owner);
-            let is_dead = || !party.dead(&mut watch, &[owner]).is_empty();
-            if let Some(acquired) = self.take_over(owner, me, is_dead) {
+            if let Some(acquired) = self.take_over(owner, me, || !dead.is_empty()) {
                 return Ok(acquired);
             }
             if slept == Slept::TimedOut {
-                return Err(TimedOut);
+                return self.give_up();
             }
         }
     }
@@ -139,6 +135,35 @@ impl RawLock {
             sync::spin_loop();
             left -= 1;
         }
+    }
+
+    /// After a wait, got from one who released it.
+    fn taken(&self) -> Acquired {
+        // Others may sleep whom nobody has woken yet; who waited cannot know, and says yes.
+        self.asleep.store(1, Ordering::Relaxed);
+        self.seen.store(0, Ordering::Relaxed);
+        Acquired::Clean
+    }
+
+    fn give_up(&self) -> Result<Acquired, TimedOut> {
+        self.asleep.store(1, Ordering::Relaxed);
+        Err(TimedOut)
+    }
+
+    /// Waits for a lock that is held for a few instructions at a time: until `deadline`, and a little longer, so that
+    /// an owner that was put off the CPU is no reason to give up. One that was stopped is.
+    #[inline]
+    pub(crate) fn lock_inner<P: Party>(
+        &self,
+        party: &P,
+        me: u32,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Result<Acquired, TimedOut> {
+        if self.take(0, me).is_ok() {
+            return Ok(Acquired::Clean);
+        }
+        let deadline = deadline().and_then(|deadline| Some(deadline.max(ipc_core::deadline(STOPPED)?)));
+        self.lock_contended(party, me, deadline)
     }
 
     /// Releases the lock, which the caller holds.

@@ -2,6 +2,8 @@
 
 use ipc_core::{Identity, ParticipantId, Segment, Watch};
 
+use crate::sync::AtomicU32;
+
 /// The processes around a lock. Real ones take part in a segment; the models have their own.
 pub(crate) trait Party {
     /// What is remembered between questions.
@@ -10,10 +12,14 @@ pub(crate) trait Party {
     /// Those out of `ids` that are dead. An identity that cannot exist is dead, too.
     fn dead(&self, watch: &mut Self::Watch, ids: &[u32]) -> Vec<u32>;
 
+    /// Has the word woken when one of those dies whom `dead` was asked about last; whether that can be.
+    fn wake_on_death(&self, watch: &mut Self::Watch, word: &AtomicU32) -> bool;
+
     /// Whether that one is dead, asked once.
     fn is_dead(&self, id: u32) -> bool;
 }
 
+#[cfg(not(loom))]
 impl Party for Segment {
     type Watch = Watch;
 
@@ -22,6 +28,10 @@ impl Party for Segment {
         let dead = watch.dead(self, known);
         let impossible = ids.iter().copied().filter(|&id| ParticipantId::from_word(id).is_none());
         dead.into_iter().map(ParticipantId::word).chain(impossible).collect()
+    }
+
+    fn wake_on_death(&self, watch: &mut Watch, word: &AtomicU32) -> bool {
+        watch.wake_on_death(self, word)
     }
 
     fn is_dead(&self, id: u32) -> bool {

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ipc_core::{Participant, Result};
@@ -15,7 +16,6 @@ use crate::lock::{Acquired, TimedOut};
 use crate::object::{Object, handle};
 use crate::report::{self, Holder};
 use crate::shareable::Shareable;
-use crate::sync::Ordering;
 
 /// A [`Mutex`](crate::Mutex) that the thread which holds it may lock again, any number of times.
 ///
@@ -50,13 +50,18 @@ pub struct ReentrantMutexGuard<'a, T: Shareable> {
 
 handle!(ReentrantMutex<T>, layout::ReentrantMutex, "reentrant-mutex");
 
-thread_local! {
-    /// Its address is a number that no other living thread of the process has.
-    static THREAD: u8 = const { 0 };
-}
-
-fn this_thread() -> u64 {
-    THREAD.with(|here| std::ptr::from_ref(here).addr() as u64)
+/// This thread of the process `me`: a word that no other thread of any process has, and that a dead one did not have.
+fn this_thread(me: u32) -> u64 {
+    static LAST: AtomicU32 = AtomicU32::new(0);
+    thread_local! {
+        static NUMBER: Cell<u32> = const { Cell::new(0) };
+    }
+    let number = match NUMBER.get() {
+        0 => LAST.fetch_add(1, Ordering::Relaxed).wrapping_add(1),
+        number => number,
+    };
+    NUMBER.set(number);
+    u64::from(me) << 32 | u64::from(number)
 }
 
 impl<T: Shareable> ReentrantMutex<T> {
@@ -156,7 +161,7 @@ impl<T: Shareable> ReentrantMutex<T> {
     /// writes this process's identity or this thread's number.
     fn lock_again(&self, me: u32) -> bool {
         let layout = &*self.object;
-        let mine = layout.lock.owner() == Some(me) && layout.thread.load(Ordering::Relaxed) == this_thread();
+        let mine = layout.lock.owner() == Some(me) && layout.thread.load(Ordering::Relaxed) == this_thread(me);
         if mine {
             layout.count.store(layout.count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }
@@ -166,7 +171,7 @@ impl<T: Shareable> ReentrantMutex<T> {
     /// Begins to count, whatever a dead owner left.
     fn first(&self, me: u32, acquired: Acquired) -> LockResult<ReentrantMutexGuard<'_, T>> {
         self.object.count.store(1, Ordering::Relaxed);
-        self.object.thread.store(this_thread(), Ordering::Relaxed);
+        self.object.thread.store(this_thread(me), Ordering::Relaxed);
         match acquired {
             Acquired::Clean => Ok(self.guard(me)),
             Acquired::OwnerDied => Err(OwnerDied::new(self.guard(me))),

@@ -23,7 +23,7 @@ use crate::party::Party;
 use crate::report::{self, Holder};
 use crate::shareable::Shareable;
 use crate::sync::{self, Ordering, fence};
-use crate::wait::{Patience, Slept};
+use crate::wait::{Lookout, Slept};
 
 /// A lock between processes that many may hold for reading, or one for writing, around a `T` in shared memory.
 ///
@@ -125,43 +125,31 @@ impl layout::RwLock {
 
     /// Within the writer's lock.
     fn wait_for_readers<P: Party>(&self, party: &P, wait: Wait) -> Result<(), TimedOut> {
-        let mut sleep = None;
+        let mut lookout = match wait {
+            Wait::Not => None,
+            Wait::Until(deadline) => Some(Lookout::new(deadline)),
+        };
         loop {
             let before = self.left.load(Ordering::Relaxed);
             fence(Ordering::SeqCst);
-            let readers: Vec<u32> = self.readers.all().map(|(id, _)| id).collect();
-            if readers.is_empty() {
+            let readers = || self.readers.all().map(|(id, _)| id).collect::<Vec<u32>>();
+            if readers().is_empty() {
                 // What the readers did before they left is before what the writer does now.
                 fence(Ordering::Acquire);
                 return Ok(());
             }
-            let Wait::Until(deadline) = wait else {
-                if readers.into_iter().any(|id| !self.clear_if(id, party.is_dead(id))) {
-                    return Err(TimedOut);
-                }
-                continue;
+            let (slept, dead) = match &mut lookout {
+                Some(lookout) => lookout.sleep(party, &self.left, before, readers),
+                None => (Slept::TimedOut, readers().into_iter().filter(|&id| party.is_dead(id)).collect()),
             };
-            let (patience, watch) =
-                sleep.get_or_insert_with(|| (Patience::for_owner(deadline), P::Watch::default()));
-            let slept = patience.sleep(&self.left, before);
-            if slept == Slept::Woken {
-                continue;
-            }
-            let dead = party.dead(watch, &readers);
             for &id in &dead {
                 self.readers.clear(id);
             }
-            if slept == Slept::TimedOut && dead.len() < readers.len() {
+            // With one dead there may be no other.
+            if slept == Slept::TimedOut && dead.is_empty() {
                 return Err(TimedOut);
             }
         }
-    }
-
-    fn clear_if(&self, id: u32, dead: bool) -> bool {
-        if dead {
-            self.readers.clear(id);
-        }
-        dead
     }
 
     fn unlock_writer(&self) {

@@ -7,12 +7,12 @@ use ipc_core::{Cause, Error, Participant, Result};
 
 use crate::error::{OverRelease, Timeout, WouldBlock};
 use crate::layout;
-use crate::lock::Acquired;
+use crate::lock::{Acquired, TimedOut};
 use crate::object::{Object, handle};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
-use crate::wait::{Patience, Slept};
+use crate::wait::{Lookout, Slept};
 
 /// A semaphore between processes: so many permits, each held by a process until it gives it back.
 ///
@@ -62,6 +62,23 @@ impl layout::Semaphore {
         }
     }
 
+    /// As `enter`, but gives up at the deadline if somebody was stopped within.
+    fn enter_until<P: Party>(
+        &self,
+        party: &P,
+        me: u32,
+        deadline: impl FnOnce() -> Option<Instant>,
+    ) -> Result<(), Timeout> {
+        match self.lock.lock_inner(party, me, deadline) {
+            Ok(Acquired::Clean) => Ok(()),
+            Ok(Acquired::OwnerDied) => {
+                self.repair();
+                Ok(())
+            }
+            Err(TimedOut) => Err(Timeout),
+        }
+    }
+
     /// Computes what is derived: what was killed half way is thereby done or undone. Doing it twice does no harm.
     #[cold]
     fn repair(&self) {
@@ -88,8 +105,12 @@ impl layout::Semaphore {
             return false;
         }
         // This is the moment at which the permit is taken; the rest follows from it.
-        self.permits.raise(me);
-        self.available.store(available - 1, Ordering::Relaxed);
+        if self.permits.raise(me) {
+            // The permits of one that is gone were in the way, and are free.
+            self.repair();
+        } else {
+            self.available.store(available - 1, Ordering::Relaxed);
+        }
         true
     }
 
@@ -103,7 +124,9 @@ impl layout::Semaphore {
     }
 
     fn try_acquire<P: Party>(&self, party: &P, me: u32) -> bool {
-        self.enter(party, me);
+        if self.enter_until(party, me, || Some(Instant::now())).is_err() {
+            return false;
+        }
         let mut taken = self.take(me);
         if !taken && self.take_back(self.permits.all().map(|(id, _)| id).filter(|&id| party.is_dead(id))) {
             taken = self.take(me);
@@ -126,7 +149,7 @@ impl layout::Semaphore {
     }
 
     fn acquire<P: Party>(&self, party: &P, me: u32, deadline: Option<Instant>) -> Result<(), Timeout> {
-        self.enter(party, me);
+        self.enter_until(party, me, || deadline)?;
         if self.take(me) {
             self.leave(false);
             return Ok(());
@@ -142,22 +165,18 @@ impl layout::Semaphore {
         me: u32,
         deadline: Option<Instant>,
     ) -> Result<(), Timeout> {
-        let mut patience = Patience::for_owner(deadline);
-        let mut watch = P::Watch::default();
+        let mut lookout = Lookout::new(deadline);
         let _waiting = self.waiters.enter(party, me);
         loop {
             self.sleepers.store(self.sleepers.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
             let before = self.signal.load(Ordering::Relaxed);
             self.lock.unlock();
 
-            let slept = patience.sleep(&self.signal, before);
-            let mut dead = Vec::new();
-            if slept != Slept::Woken {
-                let holders: Vec<u32> = self.permits.all().map(|(id, _)| id).collect();
-                dead = party.dead(&mut watch, &holders);
-            }
+            let holders = || self.permits.all().map(|(id, _)| id).collect();
+            let (slept, dead) = lookout.sleep(party, &self.signal, before, holders);
 
-            self.enter(party, me);
+            // If this gives up, it is not taken off the sleepers: more may be counted than there are.
+            self.enter_until(party, me, || deadline)?;
             self.sleepers.store(self.sleepers.load(Ordering::Relaxed).saturating_sub(1), Ordering::Relaxed);
             self.take_back(dead.into_iter());
             if self.take(me) {

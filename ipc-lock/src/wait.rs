@@ -9,24 +9,17 @@ use crate::sync::{self, AtomicU32, Ordering, Wake};
 /// The first look comes soon, so that who finds a dead owner has the lock at once.
 const FIRST: Duration = Duration::from_micros(200);
 
-/// Who waits for one that may die looks again at least so often: half of it is the median recovery.
+/// Who waits for one that may die looks again at least so often, until it is arranged that its death wakes him.
 const FOR_OWNER: Duration = Duration::from_millis(8);
 
-/// From then on a wait is a long one.
-const LONG: Duration = Duration::from_secs(2);
-
-/// Who waits long looks again at least so often: a look costs some 10 us, which must not add up to 0.1 % of a CPU.
-const FOR_OWNER_LONG: Duration = Duration::from_millis(20);
-
-/// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often.
-const FOR_SIGNAL: Duration = Duration::from_millis(50);
+/// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often. A look
+/// costs 10 to 30 us, which must not add up to 0.1 % of a CPU.
+const FOR_SIGNAL: Duration = Duration::from_millis(64);
 
 /// How long to sleep, sleep after sleep.
 pub(crate) struct Patience {
     next: Duration,
     longest: Duration,
-    /// When the wait becomes a long one; `None` if it is, or that makes no difference.
-    long: Option<Instant>,
     deadline: Option<Instant>,
 }
 
@@ -44,12 +37,12 @@ pub(crate) enum Slept {
 impl Patience {
     /// For one who waits for something that a process holds.
     pub(crate) fn for_owner(deadline: Option<Instant>) -> Patience {
-        Patience { next: FIRST, longest: FOR_OWNER, long: ipc_core::deadline(LONG), deadline }
+        Patience { next: FIRST, longest: FOR_OWNER, deadline }
     }
 
     /// For one who waits for something that any process may do.
     pub(crate) fn for_signal(deadline: Option<Instant>) -> Patience {
-        Patience { next: FIRST, longest: FOR_SIGNAL, long: None, deadline }
+        Patience { next: FIRST, longest: FOR_SIGNAL, deadline }
     }
 
     /// Sleeps while the word is `expected`.
@@ -67,13 +60,42 @@ impl Patience {
             }
             Wake::TimedOut if is_last => Slept::TimedOut,
             Wake::TimedOut => {
-                if self.long.is_some_and(|long| look_again >= Some(long)) {
-                    (self.long, self.longest) = (None, FOR_OWNER_LONG);
-                }
                 self.next = (self.next * 2).min(self.longest);
                 Slept::LookAgain
             }
         }
+    }
+}
+
+/// Looks after those that somebody waits for.
+pub(crate) struct Lookout<W> {
+    watch: W,
+    patience: Patience,
+}
+
+impl<W: Default> Lookout<W> {
+    pub(crate) fn new(deadline: Option<Instant>) -> Lookout<W> {
+        Lookout { watch: W::default(), patience: Patience::for_owner(deadline) }
+    }
+
+    /// Sleeps while the word is `expected`. What ended it, and who out of `holders`, asked then, is dead, if nothing else
+    /// has happened to the word.
+    pub(crate) fn sleep<P: Party<Watch = W>>(
+        &mut self,
+        party: &P,
+        word: &AtomicU32,
+        expected: u32,
+        holders: impl FnOnce() -> Vec<u32>,
+    ) -> (Slept, Vec<u32>) {
+        let slept = self.patience.sleep(word, expected);
+        if word.load(Ordering::Relaxed) != expected {
+            return (slept, Vec::new());
+        }
+        let dead = party.dead(&mut self.watch, &holders());
+        if self.patience.next == FOR_OWNER && dead.is_empty() && party.wake_on_death(&mut self.watch, word) {
+            self.patience.longest = FOR_SIGNAL;
+        }
+        (slept, dead)
     }
 }
 

@@ -142,7 +142,8 @@ fn begin() -> Result<Call, Report> {
         if start.executable != sys::executable().map_err(|error| fail(&error.to_string()))? {
             return Err(fail("it does not run the program that its parent runs"));
         }
-        let address = sys::code_address(start.entry).ok_or_else(|| fail("its function is not in the program"))?;
+        let address =
+            sys::code_address(start.entry).ok_or_else(|| fail("its function is not in the program"))?;
         // SAFETY: the parent runs the same file and took the offset from a function of this type.
         let entry = unsafe { std::mem::transmute::<usize, Entry>(address) };
         let current = Current::become_child(start)
@@ -201,5 +202,6 @@ fn panic_of(payload: &(dyn Any + Send)) -> Panic {
 
 fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a value that is no text".to_owned())
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a value that is no text".to_owned())
 }

@@ -119,7 +119,8 @@ impl Process {
         if !AT_EXIT.swap(true, Ordering::Relaxed) {
             sys::at_exit(end_children);
         }
-        let process = Process(Arc::new(Inner { pidfd, pid, name: name.into(), daemon, exit: Mutex::new(None) }));
+        let process =
+            Process(Arc::new(Inner { pidfd, pid, name: name.into(), daemon, exit: Mutex::new(None) }));
         children().push(process.clone());
         process
     }

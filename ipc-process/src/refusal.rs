@@ -66,9 +66,9 @@ impl<Args> fmt::Display for SpawnError<Args> {
             Reason::Arguments(why) => write!(f, "its arguments cannot be serialised: {why}"),
             Reason::Daemon => f.write_str("this process is a daemon, which cannot have children"),
             Reason::NotInProgram => f.write_str("its function lies in a shared library, not in the program"),
-            Reason::NotInitialised => {
-                f.write_str("this process is a child itself, and its main did not call ipc_process::init() first")
-            }
+            Reason::NotInitialised => f.write_str(
+                "this process is a child itself, and its main did not call ipc_process::init() first",
+            ),
             Reason::Exiting => f.write_str("this process is about to exit"),
             Reason::Privileged => f.write_str("this program has more rights than who started it"),
             Reason::System(error) => error.fmt(f),

@@ -193,7 +193,10 @@ pub(crate) fn take_stdin() -> io::Result<OwnedFd> {
 /// No /proc, or a program that was started as an argument of the loader, which /proc takes for the program then.
 pub(crate) fn executable() -> io::Result<[i64; 5]> {
     if image().is_loaded_by_hand {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "it was started as an argument of the loader"));
+        return Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            "it was started as an argument of the loader",
+        ));
     }
     let file = std::fs::metadata(SELF)?;
     Ok([file.dev() as i64, file.ino() as i64, file.size() as i64, file.mtime(), file.mtime_nsec()])
@@ -232,7 +235,9 @@ unsafe extern "C" fn first_image(info: *mut libc::dl_phdr_info, _: usize, image:
     image.base = info.dlpi_addr as usize;
     let asks_for_loader = headers.iter().any(|header| header.p_type == libc::PT_INTERP);
     image.is_loaded_by_hand = asks_for_loader && told_by_kernel(libc::AT_BASE) == 0;
-    for header in headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0) {
+    for header in
+        headers.iter().filter(|header| header.p_type == libc::PT_LOAD && header.p_flags & libc::PF_X != 0)
+    {
         let start = image.base.wrapping_add(header.p_vaddr as usize);
         image.code.push((start, start.wrapping_add(header.p_memsz as usize)));
     }
@@ -281,4 +286,3 @@ pub(crate) fn signal_name(signal: i32) -> String {
     let known = names.iter().find(|(number, _)| *number == signal);
     known.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
 }
-

@@ -93,6 +93,7 @@ fn test() {
     let output = run("busy");
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
 
-    let mut child = spawn(|a: u32, b: u32| spawn(|c: u32| c, (a + b,)).unwrap().join().unwrap(), (3, 4)).unwrap();
+    let mut child =
+        spawn(|a: u32, b: u32| spawn(|c: u32| c, (a + b,)).unwrap().join().unwrap(), (3, 4)).unwrap();
     assert_eq!(child.join().unwrap(), 7);
 }

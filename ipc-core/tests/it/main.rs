@@ -8,3 +8,4 @@ mod name;
 mod participant;
 mod segment;
 mod transfer;
+mod watch;

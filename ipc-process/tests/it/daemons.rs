@@ -29,7 +29,13 @@ impl Parent {
         let (parent_hold, parent) = pipe();
         let (daemon_end, daemon_hold) = pipe();
         let arguments = (daemon, reporter, normal_hold, parent_hold, daemon_hold);
-        let mut parent = Parent { process: spawn(parent_of_two, arguments).unwrap(), report, normal, parent, daemon: daemon_end };
+        let mut parent = Parent {
+            process: spawn(parent_of_two, arguments).unwrap(),
+            report,
+            normal,
+            parent,
+            daemon: daemon_end,
+        };
         for _ in 0..2 {
             hear(&mut parent.report).unwrap();
         }

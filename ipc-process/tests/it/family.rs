@@ -120,9 +120,8 @@ fn active_children_are_those_that_live_in_the_order_of_their_starts() {
     alone(|| {
         assert!(active_children().is_empty());
         let (reader, writer) = pipe();
-        let mut children: Vec<_> = (0..5)
-            .map(|_| spawn(wait_for_end, (Fd(reader.0.try_clone().unwrap()),)).unwrap())
-            .collect();
+        let mut children: Vec<_> =
+            (0..5).map(|_| spawn(wait_for_end, (Fd(reader.0.try_clone().unwrap()),)).unwrap()).collect();
         let pids = || Vec::from_iter(active_children().iter().map(|child| child.pid()));
         assert_eq!(pids(), Vec::from_iter(children.iter().map(|child| child.pid())));
         let mut killed = children.remove(2);

@@ -98,11 +98,13 @@ fn a_thread_that_takes_every_status_costs_no_result() {
 fn other_children_of_the_program_are_left_alone() {
     alone(|| {
         let mut other = std::process::Command::new("true").spawn().unwrap();
-        wait_for(rustix::process::pidfd_open(
-            Pid::from_raw(other.id() as i32).unwrap(),
-            rustix::process::PidfdFlags::empty(),
-        )
-        .unwrap());
+        wait_for(
+            rustix::process::pidfd_open(
+                Pid::from_raw(other.id() as i32).unwrap(),
+                rustix::process::PidfdFlags::empty(),
+            )
+            .unwrap(),
+        );
         let mut child = spawn(|| 7, ()).unwrap();
         assert!(active_children().iter().all(|child| child.pid() != other.id()));
         assert_eq!(join(&mut child).unwrap(), 7);

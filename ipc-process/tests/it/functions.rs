@@ -80,12 +80,7 @@ fn structs_enums_and_maps_arrive_as_they_were() {
         ("c".to_owned(), Shape::Path(vec![(1, i32::MIN), (3, 4)])),
     ];
     let counts = [(u128::MAX, Box::from([-1_i8, 2])), (0, Box::default())];
-    round_trip(Drawing {
-        title: None,
-        shapes: shapes.into(),
-        file: "/tmp/ü".into(),
-        counts: counts.into(),
-    });
+    round_trip(Drawing { title: None, shapes: shapes.into(), file: "/tmp/ü".into(), counts: counts.into() });
     round_trip((String::new(), Vec::<Shape>::new(), Some(()), Err::<(), _>(Shape::Point)));
 }
 

@@ -101,7 +101,8 @@ fn a_payload_that_panics_when_dropped_is_a_panic() {
             panic!("again");
         }
     }
-    let mut child = Builder::new().stderr(Stdio::null()).spawn(|| -> () { panic::panic_any(Bomb) }, ()).unwrap();
+    let mut child =
+        Builder::new().stderr(Stdio::null()).spawn(|| -> () { panic::panic_any(Bomb) }, ()).unwrap();
     assert_eq!(failure(&mut child).panic().unwrap().message, "a value that is no text");
     assert_eq!(child.exit_code(), Some(101));
 }

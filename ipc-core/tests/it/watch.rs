@@ -1,0 +1,141 @@
+use std::fs;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use ipc_core::futex::{self, Wake};
+use ipc_core::{ParticipantId, Segment, Watch, deadline};
+
+use crate::help::{Child, Gate, alone, forever, fork, spec};
+
+/// A process that takes part until it is killed, and its identity.
+fn participant(segment: &Segment) -> (Child, ParticipantId) {
+    let ready = Gate::new();
+    let word = segment.at::<AtomicU32>(0).unwrap();
+    let child = fork(|| {
+        word.store(segment.me().unwrap().word(), Ordering::Release);
+        ready.open();
+        forever()
+    });
+    ready.pass();
+    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
+}
+
+fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
+/// Sleeps on the word until it is woken, with a deadline against hangs only.
+fn woken(word: &AtomicU32) {
+    let long = deadline(Duration::from_secs(60));
+    assert_eq!(futex::wait(word, word.load(Ordering::Relaxed), long), Wake::Woken);
+}
+
+#[test]
+fn those_who_died_are_told_apart_from_those_who_live() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (one, first) = participant(&segment);
+        let (two, second) = participant(&segment);
+        let mut watch = Watch::new();
+        let me = segment.me().unwrap();
+        assert_eq!(watch.dead(&segment, [first, me, second]), []);
+        one.kill();
+        assert_eq!(watch.dead(&segment, [first, me, second]), [first], "a zombie is dead");
+        drop(one);
+        assert_eq!(watch.dead(&segment, [second, first]), [first], "and so is one that was reaped");
+        two.kill();
+        assert_eq!(watch.dead(&segment, [second]), [second]);
+        assert_eq!(
+            Watch::new().dead(&segment, [first, second]),
+            [first, second],
+            "also for who asks for the first time"
+        );
+    });
+}
+
+#[test]
+fn the_thread_that_rings_is_there_only_while_somebody_waits() {
+    alone(|| {
+        let before = threads();
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (child, id) = participant(&segment);
+        let word = segment.at::<AtomicU32>(8).unwrap();
+        let mut one = Watch::new();
+        let mut two = Watch::new();
+        for watch in [&mut one, &mut two] {
+            watch.dead(&segment, [id]);
+            assert!(watch.wake_on_death(&segment, word));
+        }
+        assert_eq!(threads(), before + 1);
+        drop(one);
+        // Whom it is not asked about any more it forgets.
+        two.dead(&segment, []);
+        until(|| threads() == before);
+        drop(child);
+    });
+}
+
+#[test]
+fn a_sleeper_is_woken_by_a_death_and_by_nothing_else() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (child, id) = participant(&segment);
+        let word = segment.at::<AtomicU32>(8).unwrap();
+        let asleep = segment.at::<AtomicU32>(16).unwrap();
+        let sleeper = fork(|| {
+            let mut watch = Watch::new();
+            assert!(watch.dead(&segment, [id]).is_empty());
+            assert!(watch.wake_on_death(&segment, word));
+            asleep.store(1, Ordering::Release);
+            woken(word);
+            assert_eq!(watch.dead(&segment, [id]), [id]);
+        });
+        until(|| asleep.load(Ordering::Acquire) == 1);
+        // In the kernel it sleeps in a futex call; nothing else in it does.
+        until(|| {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", sleeper.pid())).unwrap();
+            stat.rsplit(')').next().unwrap().trim_start().starts_with('S')
+        });
+        child.kill();
+        sleeper.join();
+    });
+}
+
+#[test]
+fn a_word_outside_of_the_segment_is_not_woken_for() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let mut watch = Watch::new();
+        assert!(!watch.wake_on_death(&segment, &AtomicU32::new(0)));
+    });
+}
+
+#[test]
+fn a_forked_child_rings_its_own_bell() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (child, id) = participant(&segment);
+        let word = segment.at::<AtomicU32>(8).unwrap();
+        let mut watch = Watch::new();
+        watch.dead(&segment, [id]);
+        let before = threads();
+        assert!(watch.wake_on_death(&segment, word));
+        fork(|| {
+            assert_eq!(threads(), 1);
+            let mut watch = Watch::new();
+            watch.dead(&segment, [id]);
+            assert!(watch.wake_on_death(&segment, word));
+            until(|| threads() == 2);
+        })
+        .join();
+        drop(watch);
+        until(|| threads() == before);
+        drop(child);
+    });
+}
