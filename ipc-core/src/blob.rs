@@ -9,7 +9,7 @@ use memmap2::Mmap;
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::{Cause, Error, Result, os};
-use crate::{segment, sys, transfer};
+use crate::{mapping, sys, transfer};
 
 /// Bytes of any size that any number of processes read in place.
 ///
@@ -42,7 +42,7 @@ impl Blob {
     /// No memory left (with both sizes), no descriptor left.
     pub fn new(bytes: &[u8]) -> Result<Blob> {
         let fail = |cause: Cause| Error::new("create", format!("blob of {} bytes", bytes.len()), cause);
-        segment::check_memory(bytes.len() as u64).map_err(fail)?;
+        mapping::check_memory(bytes.len() as u64).map_err(fail)?;
         let fd = sys::memfd("ipc-blob").map_err(|errno| fail(os(errno)))?;
         sys::write_all(fd.as_fd(), bytes).map_err(|errno| fail(os(errno)))?;
         sys::seal_contents(fd.as_fd()).map_err(|errno| fail(os(errno)))?;

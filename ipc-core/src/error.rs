@@ -188,6 +188,13 @@ impl From<io::Error> for Cause {
     }
 }
 
+impl From<Error> for io::Error {
+    /// Of the same kind, if it was the operating system that said no.
+    fn from(error: Error) -> io::Error {
+        io::Error::new(error.os().map_or(io::ErrorKind::Other, io::Error::kind), error)
+    }
+}
+
 // Only within the crate: a public conversion would make rustix part of the interface.
 pub(crate) fn os(errno: rustix::io::Errno) -> Cause {
     Cause::Os(errno.into())

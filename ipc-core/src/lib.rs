@@ -11,6 +11,7 @@ mod error;
 pub mod futex;
 mod header;
 mod layout;
+mod mapping;
 mod name;
 mod own;
 mod participant;
