@@ -190,6 +190,11 @@ pub(crate) fn is_alive(slots: &[Slot], id: ParticipantId) -> bool {
     find(slots, id).is_some_and(|(slot, state)| state.is_alive(slot))
 }
 
+/// Whether that identity stands in the table.
+pub(crate) fn takes_part(slots: &[Slot], id: ParticipantId) -> bool {
+    find(slots, id).is_some()
+}
+
 /// A descriptor of that process, if there is one left to be had; `None` if the process is dead.
 pub(crate) fn open(slots: &[Slot], id: ParticipantId) -> Option<Option<OwnedFd>> {
     let (slot, state) = find(slots, id)?;

@@ -352,6 +352,11 @@ impl Segment {
         self.0.me() == Some(id) || participant::is_alive(self.0.mapping.slots(), id)
     }
 
+    /// Whether nobody has given up that identity, be its process dead or alive.
+    pub(crate) fn takes_part(&self, id: ParticipantId) -> bool {
+        participant::takes_part(self.0.mapping.slots(), id)
+    }
+
     /// A pidfd of the process with that identity, or none for want of descriptors; `None` if it is dead.
     pub(crate) fn open_participant(&self, id: ParticipantId) -> Option<Option<OwnedFd>> {
         participant::open(self.0.mapping.slots(), id)

@@ -33,7 +33,8 @@ impl Watch {
         Watch { known: Vec::new() }
     }
 
-    /// Those out of `ids` that are dead: killed, exited, a zombie. Forgets whom it was not asked about.
+    /// Those out of `ids` that are dead: killed, exited, a zombie; or have left the segment. Forgets whom it was not
+    /// asked about.
     pub fn dead(
         &mut self,
         segment: &Segment,
@@ -42,6 +43,11 @@ impl Watch {
         let mut dead = Vec::new();
         let mut known = Vec::new();
         for id in ids {
+            if !segment.takes_part(id) {
+                // Its process may live, but has given it up.
+                dead.push(id);
+                continue;
+            }
             match self.known.iter().position(|known| known.id == id) {
                 Some(index) => known.push(self.known.swap_remove(index)),
                 None => match segment.open_participant(id) {

@@ -5,9 +5,10 @@ use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ipc_core::transfer::Parcel;
-use ipc_core::{Segment, Spec};
+use ipc_core::{ParticipantId, Segment, Spec};
 use rustix::io::Errno;
 use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, waitid, waitpid,
@@ -202,6 +203,19 @@ pub(crate) fn forever() -> ! {
     loop {
         std::thread::park();
     }
+}
+
+/// A process that takes part until it is killed, and its identity.
+pub(crate) fn participant(segment: &Segment) -> (Child, ParticipantId) {
+    let ready = Gate::new();
+    let word = segment.at::<AtomicU32>(0).unwrap();
+    let child = fork(|| {
+        word.store(segment.me().unwrap().word(), Ordering::Release);
+        ready.open();
+        forever()
+    });
+    ready.pass();
+    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
 }
 
 pub(crate) fn spec() -> Spec<'static> {

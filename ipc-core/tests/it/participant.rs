@@ -3,20 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc_core::{Cause, ParticipantId, Segment};
 use rustix::process::Signal;
 
-use crate::help::{Child, Gate, alone, forever, fork, spec};
-
-/// A process that takes part until it is killed, and its identity.
-fn participant(segment: &Segment) -> (Child, ParticipantId) {
-    let ready = Gate::new();
-    let word = segment.at::<AtomicU32>(0).unwrap();
-    let child = fork(|| {
-        word.store(segment.me().unwrap().word(), Ordering::Release);
-        ready.open();
-        forever()
-    });
-    ready.pass();
-    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
-}
+use crate::help::{Gate, alone, forever, fork, participant, spec};
 
 #[test]
 fn a_killed_process_is_dead_before_it_is_reaped() {

@@ -3,22 +3,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipc_core::futex::{self, Wake};
+use ipc_core::transfer::{self, Parcel};
 use ipc_core::{ParticipantId, Segment, Watch, deadline};
 
-use crate::help::{Child, Gate, alone, forever, fork, spec};
-
-/// A process that takes part until it is killed, and its identity.
-fn participant(segment: &Segment) -> (Child, ParticipantId) {
-    let ready = Gate::new();
-    let word = segment.at::<AtomicU32>(0).unwrap();
-    let child = fork(|| {
-        word.store(segment.me().unwrap().word(), Ordering::Release);
-        ready.open();
-        forever()
-    });
-    ready.pass();
-    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
-}
+use crate::help::{Gate, alone, forever, fork, participant, spec};
 
 fn threads() -> usize {
     fs::read_dir("/proc/self/task").unwrap().count()
@@ -56,6 +44,34 @@ fn those_who_died_are_told_apart_from_those_who_live() {
             [first, second],
             "also for who asks for the first time"
         );
+    });
+}
+
+#[test]
+fn one_who_has_left_holds_nothing_any_more() {
+    alone(|| {
+        let (here, there) = transfer::channel().unwrap();
+        let (sent, seen, left) = (Gate::new(), Gate::new(), Gate::new());
+        let child = fork(|| {
+            let segment = Segment::anonymous(&spec()).unwrap();
+            let id = segment.me().unwrap().word();
+            Parcel::pack(|| postcard::to_allocvec(&(&segment, id))).unwrap().send(&there).unwrap();
+            sent.open();
+            seen.pass();
+            drop(segment);
+            left.open();
+            forever()
+        });
+        sent.pass();
+        let parcel = Parcel::receive(&here).unwrap().unwrap();
+        let (segment, id): (Segment, u32) = parcel.unpack(|bytes| postcard::from_bytes(bytes)).unwrap();
+        let id = ParticipantId::from_word(id).unwrap();
+        let mut watch = Watch::new();
+        assert_eq!(watch.dead(&segment, [id]), []);
+        seen.open();
+        left.pass();
+        assert_eq!(watch.dead(&segment, [id]), [id]);
+        drop(child);
     });
 }
 
