@@ -3,7 +3,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ipc_core::{Cause, ParticipantId, Segment};
 use rustix::process::Signal;
 
-use crate::help::{Gate, alone, forever, fork, participant, spec};
+use crate::help::{Child, Gate, alone, forever, fork, participant, spec};
 
 #[test]
 fn a_killed_process_is_dead_before_it_is_reaped() {
