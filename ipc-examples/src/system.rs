@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -26,6 +27,13 @@ pub(crate) fn wait_for_end(pidfd: impl AsFd, timeout: Duration) -> io::Result<bo
             Ok(_) => return Ok(true),
             Err(errno) => return Err(errno.into()),
         }
+    }
+}
+
+/// Waits until it is so. For what has no event of its own, such as that another process has fallen asleep.
+pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
+    while !is_so() {
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

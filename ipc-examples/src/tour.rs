@@ -3,14 +3,17 @@
 use std::io::{self, BufRead, BufReader, PipeWriter, Read, Write};
 use std::process::Stdio;
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use ipc_core::Fd;
+use ipc_core::{Fd, monotonic};
+use ipc_lock::{Event, Mutex};
 use ipc_process::{Builder, spawn};
+
+use crate::system;
 
 type Shown = Result<(), Box<dyn std::error::Error>>;
 
-/// Shows how children return, panic, are killed and end with their parent.
+/// Shows how children return, panic, are killed, leave a lock to others and end with their parent.
 ///
 /// # Errors
 /// Of starting children, of children that do not end as they should, and of writing to `out`.
@@ -37,6 +40,23 @@ pub fn show(out: &mut dyn Write) -> Shown {
     let killed = Instant::now();
     let error = sleeper.join().err().ok_or("the sleeper was not killed")?;
     writeln!(out, "    {error}; join returned after {:.1?}", killed.elapsed())?;
+
+    writeln!(
+        out,
+        "\nA process is killed with SIGKILL while it holds a lock: the next one gets it, and is told."
+    )?;
+    let (lock, locked) = (Mutex::new(())?, Event::new()?);
+    let mut owner = Builder::new().name("owner").spawn(hold, (lock.clone(), locked.clone()))?;
+    locked.wait();
+    let mut waiter = Builder::new().name("waiter").spawn(wait_for, (lock.clone(),))?;
+    system::until(|| !lock.waiters().is_empty());
+    let killed = monotonic();
+    owner.kill()?;
+    let error = owner.join().err().ok_or("the owner was not killed")?;
+    let (died, since) = waiter.join()?;
+    writeln!(out, "    {error}")?;
+    writeln!(out, "    {} (pid {}) had the lock {:.1?} later", waiter.name(), waiter.pid(), since.saturating_sub(killed))?;
+    writeln!(out, "    it was told: {}", died.ok_or("it was told nothing")?)?;
 
     writeln!(out, "\nA parent is killed with SIGKILL: its daemon ends by itself.")?;
     let (log, writer) = io::pipe()?;
@@ -65,6 +85,18 @@ fn forever() {
     loop {
         thread::park();
     }
+}
+
+fn hold(lock: Mutex<()>, locked: Event) {
+    let _guard = lock.lock();
+    locked.set();
+    forever()
+}
+
+/// What it was told with the lock, and when it had it.
+fn wait_for(lock: Mutex<()>) -> (Option<String>, Duration) {
+    let told = lock.lock().err().map(|died| died.to_string());
+    (told, monotonic())
 }
 
 fn parent_of_a_daemon(log: Fd<PipeWriter>) {

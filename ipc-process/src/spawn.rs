@@ -227,7 +227,7 @@ fn pack(
         daemon,
         parent_pid: sys::pid(),
         parent_name: current().name().to_owned(),
-        parent: Fd(sys::pidfd(sys::pid()).map_err(|errno| system("watch", errno.into()))?),
+        parent: Fd(sys::pidfd(sys::pid()).map_err(|errno| system("introduce itself to", errno.into()))?),
     };
     entry::pack(&start, args).map_err(Reason::Arguments)
 }

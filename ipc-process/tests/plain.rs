@@ -1,12 +1,12 @@
 //! A program with a main of its own, without the test runner: how it ends, with children around.
 
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::process::{Command, ExitCode, Output};
 use std::thread;
 use std::time::Duration;
 
 use ipc_core::Fd;
-use ipc_process::{Builder, Reason, current, spawn};
+use ipc_process::{Builder, current, spawn};
 
 const ROLE: &str = "PLAIN_TEST_ROLE";
 
@@ -21,25 +21,7 @@ fn main() -> ExitCode {
             leave_children_behind();
             thread::spawn(|| std::process::exit(3)).join().unwrap();
         }
-        Ok("busy") => {
-            let (stopped, starters) = std::sync::mpsc::channel();
-            for _ in 0..4 {
-                let stopped = stopped.clone();
-                thread::spawn(move || {
-                    let error = loop {
-                        match Builder::new().daemon(true).spawn(wait_for_ever, ()) {
-                            Ok(child) => drop(child),
-                            Err(error) => break error,
-                        }
-                        let _ = stopped.send(());
-                    };
-                    assert!(matches!(error.reason(), Reason::Exiting), "{error}");
-                });
-            }
-            for _ in 0..8 {
-                starters.recv().unwrap();
-            }
-        }
+        Ok("late") => start_late(),
         _ => test(),
     }
     ExitCode::SUCCESS
@@ -54,7 +36,7 @@ fn wait_for_ever() {
 /// Starts a daemon that does not end by itself, and a child that does not end before the daemon has.
 fn leave_children_behind() {
     let (daemon_end, daemon_hold) = std::io::pipe().unwrap();
-    let daemon = |_hold: Fd<std::io::PipeWriter>| wait_for_ever();
+    let daemon = |_hold: Fd<PipeWriter>| wait_for_ever();
     drop(Builder::new().daemon(true).spawn(daemon, (Fd(daemon_hold),)).unwrap());
     let normal = |mut daemon: Fd<PipeReader>| {
         daemon.0.read_to_end(&mut Vec::new()).unwrap();
@@ -62,6 +44,24 @@ fn leave_children_behind() {
     };
     drop(spawn(normal, (Fd(daemon_end),)).unwrap());
     println!("main is done");
+}
+
+/// Has a thread start a child when the exit has begun, which is when the daemon is told to end.
+fn start_late() {
+    let (mut daemon_end, daemon_hold) = std::io::pipe().unwrap();
+    let daemon = |_hold: Fd<PipeWriter>| wait_for_ever();
+    drop(Builder::new().daemon(true).spawn(daemon, (Fd(daemon_hold),)).unwrap());
+    let (exit_hold, exit) = std::io::pipe().unwrap();
+    let delay_exit = |mut hold: Fd<PipeReader>| hold.0.read_to_end(&mut Vec::new()).unwrap();
+    drop(spawn(delay_exit, (Fd(exit_hold),)).unwrap());
+    thread::spawn(move || {
+        daemon_end.read_to_end(&mut Vec::new()).unwrap();
+        match spawn(|| (), ()) {
+            Ok(_) => println!("started"),
+            Err(error) => println!("{:?}", error.reason()),
+        }
+        drop(exit);
+    });
 }
 
 fn run(role: &str) -> Output {
@@ -90,8 +90,9 @@ fn test() {
         assert_eq!(output.status.code(), Some(code), "{role}: {output:?}");
         assert_eq!(String::from_utf8_lossy(&output.stdout), "main is done\nnormal child is done\n", "{role}");
     }
-    let output = run("busy");
-    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let output = run("late");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "Exiting\n");
 
     let mut child =
         spawn(|a: u32, b: u32| spawn(|c: u32| c, (a + b,)).unwrap().join().unwrap(), (3, 4)).unwrap();

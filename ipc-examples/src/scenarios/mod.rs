@@ -1,5 +1,9 @@
 //! The scenarios: small programs in the order of a course, each with an outcome that it checks itself.
 
+mod lock_terminal;
+mod lock_terminated;
+mod lock_threads;
+mod lock_ticket;
 mod process_daemon;
 mod process_exitcode;
 mod process_function;
@@ -10,6 +14,7 @@ mod process_orphan;
 mod process_run;
 mod process_zombie;
 mod selftest;
+mod semaphore_toilet;
 
 /// Errors end a scenario as failed; so does a panic, of an assertion for one.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -44,6 +49,20 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("process-daemon", "a daemon ends with its parent, others are waited for", process_daemon::run),
     scenario("process-zombie", "children that nobody joins are cleared away", process_zombie::run),
     scenario("process-orphan", "what becomes of children whose parent is killed", process_orphan::run),
+    // Locks.
+    scenario("lock-terminal", "a lock keeps the lines of a process together", lock_terminal::run),
+    scenario("lock-ticket", "look and buy under a lock, and the last ticket is sold once", lock_ticket::run),
+    scenario(
+        "lock-terminated",
+        "a process is killed with the lock, the next one gets it",
+        lock_terminated::run,
+    ),
+    scenario("lock-threads", "a lock between processes is one between threads, too", lock_threads::run),
+    scenario(
+        "semaphore-toilet",
+        "three places for twelve users, also if one dies inside",
+        semaphore_toilet::run,
+    ),
 ];
 
 /// The scenario with that id.

@@ -120,6 +120,7 @@ fn an_unknown_scenario_is_an_error() {
 fn without_a_command_there_is_a_tour() {
     let printed = succeeds(&run(&[]));
     assert!(printed.contains("the soup is burnt") && printed.contains("killed by SIGKILL"), "{printed}");
+    assert!(printed.contains("it was told: the previous owner died"), "{printed}");
     assert!(printed.ends_with("check: equal to the serial count\n"), "{printed}");
 }
 

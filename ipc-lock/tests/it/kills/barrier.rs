@@ -68,7 +68,7 @@ fn follow(walk: Walk) -> Report {
         })
     };
     // If it is killed before the other comes, the other is told; which is the same as to be let on.
-    let test = test(walk, setup, |_, barrier| drop(barrier.wait()));
+    let test = test(walk, setup, |_, barrier| { _ = barrier.wait() });
     let check = |scene: &Scene<Barrier>, _: Outcome| {
         scene.go();
         passes(&scene.lock);
@@ -183,7 +183,7 @@ fn clone(walk: Walk) -> Report {
 }
 
 fn recovery(walk: Walk) -> Report {
-    let test = test(walk, scene, |_, barrier| drop(barrier.wait())).waiter(waiter);
+    let test = test(walk, scene, |_, barrier| { _ = barrier.wait() }).waiter(waiter);
     let test = test.recoverer(|scene, step| {
         let barrier = scene.lock.clone();
         step.run(|| barrier.reset());

@@ -157,8 +157,8 @@ fn unlock_for_waiters(walk: Walk) -> Report {
             drop(guard);
         });
     });
-    let waiter = |scene: &Scene<Mutex<Pair>>| drop(locks(&scene.lock));
-    test.waiter(waiter).waiter(waiter).check(|scene, _| drop(locks(&scene.lock))).run()
+    let waiter = |scene: &Scene<Mutex<Pair>>| { _ = locks(&scene.lock) };
+    test.waiter(waiter).waiter(waiter).check(|scene, _| { _ = locks(&scene.lock) }).run()
 }
 
 fn recovery(walk: Walk) -> Report {
@@ -168,8 +168,8 @@ fn recovery(walk: Walk) -> Report {
     });
     let test = test.recoverer(|scene, step| {
         let mutex = ready(scene);
-        step.run(|| drop(locks(mutex)));
+        step.run(|| { _ = locks(mutex) });
     });
     // The recoverer may have been killed with the lock after the victim had released it.
-    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| drop(locks(&scene.lock))).run()
+    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| { _ = locks(&scene.lock) }).run()
 }

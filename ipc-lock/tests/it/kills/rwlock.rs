@@ -184,7 +184,7 @@ fn write_after_writer(walk: Walk) -> Report {
     // Killed right after the repair, between the two steps of the release, it was the last to be told.
     let check = |scene: &Scene<Lock>, outcome: Outcome| match outcome {
         Outcome::Completed => assert!(!use_it(&scene.lock)),
-        _ => drop(use_it(&scene.lock)),
+        _ => { _ = use_it(&scene.lock) },
     };
     test.check(check).run()
 }
@@ -245,8 +245,8 @@ fn unlock_for_both(walk: Walk) -> Report {
             drop(guard);
         });
     });
-    let test = test.waiter(|scene| drop(reads(&scene.lock))).waiter(|scene| drop(writes(&scene.lock)));
-    test.check(|scene, _| drop(writes(&scene.lock))).run()
+    let test = test.waiter(|scene| { _ = reads(&scene.lock) }).waiter(|scene| { _ = writes(&scene.lock) });
+    test.check(|scene, _| { _ = writes(&scene.lock) }).run()
 }
 
 fn recovery(walk: Walk) -> Report {
@@ -261,7 +261,7 @@ fn recovery(walk: Walk) -> Report {
             writes(lock);
         });
     });
-    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| drop(use_it(&scene.lock))).run()
+    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| { _ = use_it(&scene.lock) }).run()
 }
 
 fn recovery_of_reader(walk: Walk) -> Report {
