@@ -8,7 +8,10 @@
 //! peer's alternate; the values are medians. A crate's cases stand in a file of its own, which [`main`] lists.
 
 mod case;
+mod contest;
+mod lock;
 mod process;
+mod raw;
 
 use std::process::ExitCode;
 
@@ -38,7 +41,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Arguments { only, quick, strict, .. } = Arguments::parse();
-    let cases: Vec<Case> = [process::cases()].into_iter().flatten().collect();
+    let cases: Vec<Case> = [process::cases(), lock::cases(quick)].into_iter().flatten().collect();
     let mut missed = false;
     for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {
         missed |= !case.measure(quick);

@@ -48,6 +48,15 @@ pub struct Condvar {
 
 handle!(Condvar, layout::Condvar, "condvar");
 
+/// What is looked at again and again, since a wake-up may be lost with the process that owed it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Again {
+    /// Whether there was a notification.
+    Sequence,
+    /// The condition itself, under the mutex: whoever made it true may have died before it notified anybody.
+    Condition,
+}
+
 impl layout::Condvar {
     /// Whoever calls this holds the mutex until `unlocked`.
     pub(crate) fn prepare(&self) -> u32 {
@@ -55,23 +64,29 @@ impl layout::Condvar {
         self.sequence.load(Ordering::Relaxed)
     }
 
-    /// Sleeps until the sequence is no longer what `prepare` saw; false after the deadline. The mutex, not this, orders
-    /// what the processes do: all that is needed here is that a change is seen.
-    pub(crate) fn sleep<P: Party>(&self, party: &P, me: u32, before: u32, deadline: Option<Instant>) -> bool {
-        let mut patience = Patience::for_signal(deadline);
+    /// Sleeps until the sequence is no longer what `prepare` saw, or it is time to look `again`. The mutex, not this,
+    /// orders what the processes do: all that is needed here is that a change is seen.
+    pub(crate) fn sleep<P: Party>(
+        &self,
+        party: &P,
+        me: u32,
+        before: u32,
+        patience: &mut Patience,
+        again: Again,
+    ) -> Slept {
         let _waiting = self.waiters.enter(party, me);
-        let notified = loop {
+        let slept = loop {
             let slept = patience.sleep(&self.sequence, before);
             if self.sequence.load(Ordering::Relaxed) != before {
-                break true;
+                break Slept::Woken;
             }
-            if slept == Slept::TimedOut {
-                break false;
+            if slept == Slept::TimedOut || slept == Slept::LookAgain && again == Again::Condition {
+                break slept;
             }
         };
         let fewer = |sleepers: u32| Some(sleepers.saturating_sub(1));
         let _ = self.sleepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
-        notified
+        slept
     }
 
     /// Whether somebody may have to be woken. If the condition was changed under the mutex, a waiter that saw the old
@@ -157,11 +172,22 @@ impl Condvar {
         guard: &mut MutexGuard<'_, T>,
         deadline: Option<Instant>,
     ) -> LockResult<bool> {
+        let slept = self.sleep(guard, &mut Patience::for_signal(deadline), Again::Sequence);
+        let notified = |slept| slept != Slept::TimedOut;
+        slept.map(notified).map_err(|died| OwnerDied::new(notified(died.into_inner())))
+    }
+
+    fn sleep<T: Shareable>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        patience: &mut Patience,
+        again: Again,
+    ) -> LockResult<Slept> {
         let (segment, me) = self.object.identity();
         let before = self.object.prepare();
-        match guard.unlocked(|| self.object.sleep(segment, me, before, deadline)) {
-            (notified, Acquired::Clean) => Ok(notified),
-            (notified, Acquired::OwnerDied) => Err(OwnerDied::new(notified)),
+        match guard.unlocked(|| self.object.sleep(segment, me, before, patience, again)) {
+            (slept, Acquired::Clean) => Ok(slept),
+            (slept, Acquired::OwnerDied) => Err(OwnerDied::new(slept)),
         }
     }
 
@@ -213,9 +239,10 @@ impl Condvar {
         deadline: Option<Instant>,
         mut condition: impl FnMut(&mut T) -> bool,
     ) -> LockResult<bool> {
+        let mut patience = Patience::for_signal(deadline);
         while condition(guard) {
-            let notified = self.wait_until(guard, deadline)?;
-            if !notified || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
+            let slept = self.sleep(guard, &mut patience, Again::Condition);
+            if slept.map_err(|_| OwnerDied::new(false))? == Slept::TimedOut {
                 return Ok(!condition(guard));
             }
         }

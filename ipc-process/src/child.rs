@@ -41,6 +41,11 @@ impl<R> Child<R> {
     pub fn process(&self) -> &Process {
         &self.process
     }
+
+    /// Lets it run without waiting for its result, which is what dropping this does, too, but says so.
+    pub fn detach(self) -> Process {
+        self.process.clone()
+    }
 }
 
 impl<R: DeserializeOwned> Child<R> {
@@ -52,7 +57,7 @@ impl<R: DeserializeOwned> Child<R> {
     /// # Errors
     /// [`JoinError`] says what became of it: panicked, killed, exited, or a value that could not be passed on.
     pub fn join(&mut self) -> Result<R, JoinError> {
-        let exit = self.process.wait(None).expect("without a deadline it waits for the end");
+        let exit = self.process.wait_until(None).expect("without a deadline it waits for the end");
         self.take(exit)
     }
 
@@ -81,7 +86,7 @@ impl<R: DeserializeOwned> Child<R> {
     }
 
     fn join_until(&mut self, deadline: Option<Instant>) -> Result<Option<R>, JoinError> {
-        self.process.wait(deadline).map(|exit| self.take(exit)).transpose()
+        self.process.wait_until(deadline).map(|exit| self.take(exit)).transpose()
     }
 
     fn take(&mut self, exit: Exit) -> Result<R, JoinError> {

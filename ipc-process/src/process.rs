@@ -99,13 +99,13 @@ extern "C" fn end_children() {
             let _ = daemon.terminate();
         }
         for child in &others {
-            child.wait(None);
+            child.wait_until(None);
         }
         let deadline = ipc_core::deadline(GRACE);
         for daemon in &daemons {
-            if daemon.wait(deadline).is_none() {
+            if daemon.wait_until(deadline).is_none() {
                 let _ = daemon.kill();
-                daemon.wait(None);
+                daemon.wait_until(None);
             }
         }
         // Other threads run on meanwhile, and may have been about to start one.
@@ -160,6 +160,23 @@ impl Process {
         })
     }
 
+    /// Waits for its end, and takes the zombie away. The result stays for [`join`](crate::Child::join).
+    pub fn wait(&self) {
+        self.wait_until(None);
+    }
+
+    /// Waits for its end; false if it still lives after `timeout`.
+    #[doc(alias = "wait")]
+    pub fn wait_timeout(&self, timeout: Duration) -> bool {
+        self.wait_until(ipc_core::deadline(timeout)).is_some()
+    }
+
+    /// Waits for its end; false if it still lives at `deadline`.
+    #[doc(alias = "wait")]
+    pub fn wait_deadline(&self, deadline: Instant) -> bool {
+        self.wait_until(Some(deadline)).is_some()
+    }
+
     /// Asks it to end, with SIGTERM. Nothing happens if it has ended; another process is never hit.
     ///
     /// # Errors
@@ -188,7 +205,7 @@ impl Process {
     }
 
     /// Waits for the end and takes the status; `None` after the deadline.
-    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Option<Exit> {
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>) -> Option<Exit> {
         sys::poll_until(self.as_fd(), deadline, || self.reap())
     }
 

@@ -36,6 +36,8 @@ use crate::wire::Start;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
+/// A path is serialised as text, so one that is not UTF-8 is refused: pass an `OsString` instead.
+///
 /// # Errors
 /// [`SpawnError`] says why and has the arguments; nothing was started then.
 #[doc(alias = "start")]
@@ -123,6 +125,13 @@ impl Builder {
     /// Where its standard error goes.
     pub fn stderr(mut self, stderr: impl Into<Stdio>) -> Builder {
         self.command.stderr(stderr);
+        self
+    }
+
+    /// The process group that it is in from the start, 0 for one of its own: see
+    /// [`CommandExt::process_group`]. In a group of its own it gets no signals from the terminal.
+    pub fn process_group(mut self, group: i32) -> Builder {
+        self.command.process_group(group);
         self
     }
 

@@ -1,12 +1,12 @@
 //! Waiting for a child.
 
-use std::io::{PipeReader, Read};
+use std::io::{PipeReader, PipeWriter, Read};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ipc_core::Fd;
-use ipc_process::{Failure, spawn};
+use ipc_process::{Builder, Failure, spawn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::common::{LONG, alone, hear, is_readable, join, pipe, tell, wait_for, wait_for_end};
@@ -200,4 +200,34 @@ fn a_process_that_may_not_open_anything_can_still_wait() {
         tell(&mut writer, 0);
         child.join().unwrap();
     });
+}
+
+#[test]
+fn waiting_for_the_end_leaves_the_result() {
+    let (blocked, mut release) = pipe();
+    let mut child = spawn(|mut blocked: Fd<PipeReader>| hear(&mut blocked), (blocked,)).unwrap();
+    assert!(!child.wait_timeout(Duration::from_millis(1)));
+    assert!(!child.wait_deadline(Instant::now()));
+    assert!(child.is_alive());
+    tell(&mut release, 7);
+    child.wait();
+    assert!(!child.is_alive());
+    assert!(child.wait_timeout(Duration::ZERO));
+    assert_eq!(join(&mut child).unwrap(), Some(7));
+}
+
+#[test]
+fn a_detached_child_runs_on_and_can_still_be_waited_for() {
+    let (mut reader, writer) = pipe();
+    let process = spawn(|mut writer: Fd<PipeWriter>| tell(&mut writer, 3), (writer,)).unwrap().detach();
+    assert_eq!(hear(&mut reader), Some(3));
+    process.wait();
+    assert_eq!(process.exit_code(), Some(0));
+}
+
+#[test]
+fn a_child_can_be_in_a_process_group_of_its_own() {
+    let group = || rustix::process::getpgid(None).unwrap().as_raw_nonzero().get();
+    let mut child = Builder::new().process_group(0).spawn(group, ()).unwrap();
+    assert_eq!(join(&mut child).unwrap() as u32, child.pid());
 }
