@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use ipc_core::{Segment, Spec, futex, monotonic};
 use ipc_lock::{Barrier, Condvar, Event, Mutex, OwnerDied, Semaphore};
-use ipc_process::{Builder, Child, spawn};
+use ipc_process::{Child, spawn};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -349,26 +350,53 @@ impl PingPong for ByFutex {
     }
 }
 
-fn pong<P: PingPong>(pair: P, rounds: u32) {
-    for round in 1..=rounds {
+/// Where the two run.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(crate) enum Cpus {
+    /// Where the system puts them: as a rule on one CPU, since only one of them has something to do.
+    Any,
+    /// On one each, if there are two.
+    Two,
+}
+
+impl Cpus {
+    /// Puts this process there.
+    fn pin(self, side: usize) {
+        let Cpus::Two = self else { return };
+        let allowed = sched_getaffinity(None).expect("it can be asked");
+        let all: Vec<_> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
+        let mut mine = CpuSet::new();
+        mine.set(all[side % all.len()]);
+        sched_setaffinity(None, &mine).expect("it is allowed there");
+    }
+}
+
+/// The time for that many rounds there and back, after one that waits for the start of the other.
+fn ping<P: PingPong>(pair: P, rounds: u32, cpus: Cpus) -> Duration {
+    cpus.pin(0);
+    pair.wake(0, 1);
+    pair.wait(0, 1);
+    let start = Instant::now();
+    for round in 2..=rounds + 1 {
+        pair.wake(0, round);
+        pair.wait(0, round);
+    }
+    start.elapsed()
+}
+
+fn pong<P: PingPong>(pair: P, rounds: u32, cpus: Cpus) {
+    cpus.pin(1);
+    for round in 1..=rounds + 1 {
         pair.wait(1, round);
         pair.wake(1, round);
     }
 }
 
-/// The time for `rounds` rounds there and back.
-pub(crate) fn ping_pong<P: PingPong>(rounds: u32) -> Duration {
+/// The time for that many rounds there and back between two processes.
+pub(crate) fn ping_pong<P: PingPong>(rounds: u32, cpus: Cpus) -> Duration {
     let pair = P::new();
-    let mut other = Builder::new().name("pong").spawn(pong::<P>, (pair.clone(), rounds)).expect("it starts");
-    // The first round includes the start of the other.
-    pair.wake(0, 1);
-    pair.wait(0, 1);
-    let start = Instant::now();
-    for round in 2..=rounds {
-        pair.wake(0, round);
-        pair.wait(0, round);
-    }
-    let time = start.elapsed();
-    other.join().expect("it returns");
-    time.mul_f64(f64::from(rounds) / f64::from(rounds - 1))
+    let mut pong = spawn(pong::<P>, (pair.clone(), rounds, cpus)).expect("it starts");
+    let time = spawn(ping::<P>, (pair, rounds, cpus)).expect("it starts").join().expect("it returns");
+    pong.join().expect("it returns");
+    time
 }

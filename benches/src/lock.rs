@@ -7,8 +7,8 @@ use ipc_lock::{Event, Semaphore};
 
 use crate::case::{Case, Goal, Unit};
 use crate::contest::{
-    ByCondvar, ByEvent, ByFutex, Counter, Lock, Ours, ParkingLot, Std, contended, contended_by_threads, idle,
-    is_set, load, ping_pong, recovery, sem_t, semaphore, uncontended,
+    ByCondvar, ByEvent, ByFutex, Counter, Cpus, Lock, Ours, ParkingLot, PingPong, Std, contended,
+    contended_by_threads, idle, is_set, load, ping_pong, recovery, sem_t, semaphore, uncontended,
 };
 use crate::raw::{RobustMutex, Sem};
 
@@ -38,7 +38,7 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         after_a_kill("lock/recovery-20", 20, 100),
         after_a_kill("lock/recovery-200", 200, 50),
         after_a_kill("lock/recovery-1000", 1000, 20),
-        waiting("lock/idle", Duration::from_secs(if quick { 2 } else { 5 })),
+        waiting("lock/idle", Duration::from_secs(5)),
     ];
     let (ours, theirs) = (Semaphore::new(3).expect("there is memory"), Sem::new(3));
     cases.push(Case {
@@ -60,17 +60,12 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         ours: Box::new(move || is_set(&ours, COUNT)),
         theirs: Box::new(move || load(&theirs, COUNT)),
     });
-    let wake = |id, ours| Case {
-        id,
-        peer: "futex",
-        unit: Unit::Nanos(u64::from(2 * WAKES)),
-        goal: Goal::RatioAtMost(1.3),
-        rounds: 50,
-        ours,
-        theirs: Box::new(|| ping_pong::<ByFutex>(WAKES)),
-    };
-    cases.push(wake("event/wake", Box::new(|| ping_pong::<ByEvent>(WAKES))));
-    cases.push(wake("condvar/wake", Box::new(|| ping_pong::<ByCondvar>(WAKES))));
+    for (cpus, event, condvar) in
+        [(Cpus::Any, "event/wake", "condvar/wake"), (Cpus::Two, "event/wake-2-cpus", "condvar/wake-2-cpus")]
+    {
+        cases.push(wake::<ByEvent>(event, cpus));
+        cases.push(wake::<ByCondvar>(condvar, cpus));
+    }
     cases
 }
 
@@ -122,6 +117,18 @@ fn after_a_kill(id: &'static str, asleep: u64, rounds: usize) -> Case {
         rounds,
         ours: Box::new(move || recovery::<Ours>(asleep)),
         theirs: Box::new(move || recovery::<RobustMutex>(asleep)),
+    }
+}
+
+fn wake<P: PingPong>(id: &'static str, cpus: Cpus) -> Case {
+    Case {
+        id,
+        peer: "futex",
+        unit: Unit::Nanos(u64::from(2 * WAKES)),
+        goal: Goal::RatioAtMost(1.3),
+        rounds: 50,
+        ours: Box::new(move || ping_pong::<P>(WAKES, cpus)),
+        theirs: Box::new(move || ping_pong::<ByFutex>(WAKES, cpus)),
     }
 }
 

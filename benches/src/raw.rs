@@ -5,8 +5,7 @@
 //! **R2** What lies there was initialised by `new`, before there was a second handle, and is never destroyed.
 #![allow(unsafe_code)]
 
-use std::cell::UnsafeCell;
-use std::mem::MaybeUninit;
+use std::mem::{MaybeUninit, offset_of};
 use std::ptr::NonNull;
 use std::time::Duration;
 
@@ -68,7 +67,7 @@ fn check(result: i32, what: &str) {
 struct MutexAndCounter {
     mutex: libc::pthread_mutex_t,
     /// On the cache line of the mutex, which is the best place for it.
-    counter: UnsafeCell<u64>,
+    counter: u64,
 }
 
 /// A process-shared robust pthread mutex around a counter.
@@ -132,21 +131,24 @@ impl RobustMutex {
         check(unsafe { libc::pthread_mutex_unlock(self.mutex()) }, "pthread_mutex_unlock");
     }
 
+    #[inline]
+    fn counter(&self) -> *mut u64 {
+        self.0.at.as_ptr().cast::<u8>().wrapping_add(offset_of!(MutexAndCounter, counter)).cast()
+    }
+
     /// Adds 1 to the counter, under the lock.
     #[inline]
     pub(crate) fn add(&self) {
         self.lock();
-        // SAFETY: R1: the address lies within the memory.
-        let counter = unsafe { UnsafeCell::raw_get(&raw const (*self.0.at.as_ptr()).counter) };
         // SAFETY: R1, and the lock keeps all others away.
-        unsafe { *counter += 1 };
+        unsafe { *self.counter() += 1 };
         self.unlock();
     }
 
     pub(crate) fn value(&self) -> u64 {
         self.lock();
         // SAFETY: R1, and the lock keeps all others away.
-        let value = unsafe { *(*self.0.at.as_ptr()).counter.get() };
+        let value = unsafe { *self.counter() };
         self.unlock();
         value
     }

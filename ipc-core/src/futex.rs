@@ -25,7 +25,7 @@
 
 use std::io;
 use std::sync::atomic::AtomicU32;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::sys;
 
@@ -47,6 +47,14 @@ pub const MAX_WORDS: usize = 128;
 /// Returns at once when the word has another value, and may return without a reason.
 pub fn wait(word: &AtomicU32, expected: u32, deadline: Option<Instant>) -> Wake {
     sys::futex_wait(word, expected, deadline)
+}
+
+/// Sleeps while `word` is `expected`, until woken or for about `timeout`.
+///
+/// Cheaper than [`wait`] with a deadline, since it looks at no clock. A signal may end it early, as if woken. For those
+/// who look again now and then.
+pub fn wait_timeout(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+    sys::futex_wait_timeout(word, expected, timeout)
 }
 
 /// Sleeps while every word has its expected value, until one of them is woken or until `deadline`.

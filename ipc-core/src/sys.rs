@@ -377,6 +377,15 @@ pub(crate) fn futex_wait(word: &AtomicU32, expected: u32, deadline: Option<Insta
     }
 }
 
+pub(crate) fn futex_wait_timeout(word: &AtomicU32, expected: u32, timeout: Duration) -> Wake {
+    // A timeout that cannot be expressed is longer than anybody waits.
+    let timeout = Timespec::try_from(timeout).ok();
+    match futex::wait(word, futex::Flags::empty(), expected, timeout.as_ref()) {
+        Err(Errno::TIMEDOUT) => Wake::TimedOut,
+        _ => Wake::Woken,
+    }
+}
+
 const ANY_BIT: std::num::NonZeroU32 = std::num::NonZeroU32::MAX;
 
 pub(crate) fn futex_wait_any(words: &[(&AtomicU32, u32)], deadline: Option<Instant>) -> io::Result<Wake> {

@@ -118,7 +118,8 @@ impl RawLock {
                 return Ok(acquired);
             }
             if slept == Slept::TimedOut {
-                return self.give_up();
+                // What ended the sleep may have been a wake-up, which is not to be lost with this one.
+                return if self.take(0, me).is_ok() { Ok(self.taken()) } else { self.give_up() };
             }
         }
     }

@@ -8,7 +8,7 @@ mod real {
     pub(crate) use std::hint::spin_loop;
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, Ordering, fence};
 
-    pub(crate) use ipc_core::futex::{Wake, wait, wake, wake_all};
+    pub(crate) use ipc_core::futex::{Wake, wait_timeout, wake, wake_all};
 }
 
 #[cfg(loom)]

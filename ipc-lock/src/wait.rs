@@ -18,6 +18,7 @@ const FOR_SIGNAL: Duration = Duration::from_millis(64);
 
 /// How long to sleep, sleep after sleep.
 pub(crate) struct Patience {
+    first: Duration,
     next: Duration,
     longest: Duration,
     deadline: Option<Instant>,
@@ -35,33 +36,38 @@ pub(crate) enum Slept {
 }
 
 impl Patience {
-    /// For one who waits for something that a process holds.
-    pub(crate) fn for_owner(deadline: Option<Instant>) -> Patience {
-        Patience { next: FIRST, longest: FOR_OWNER, deadline }
+    fn new(first: Duration, longest: Duration, deadline: Option<Instant>) -> Patience {
+        Patience { first, next: first, longest, deadline }
     }
 
-    /// For one who waits for something that any process may do.
+    /// For one who waits for something that a process holds.
+    pub(crate) fn for_owner(deadline: Option<Instant>) -> Patience {
+        Patience::new(FIRST, FOR_OWNER, deadline)
+    }
+
+    /// For one who waits for something that any process may do. There is nobody to look after, and an early alarm
+    /// costs time: the clock of the CPU has to be set for it.
     pub(crate) fn for_signal(deadline: Option<Instant>) -> Patience {
-        Patience { next: FIRST, longest: FOR_SIGNAL, deadline }
+        Patience::new(FOR_SIGNAL, FOR_SIGNAL, deadline)
     }
 
     /// Sleeps while the word is `expected`.
     pub(crate) fn sleep(&mut self, word: &AtomicU32, expected: u32) -> Slept {
-        let look_again = ipc_core::deadline(self.next);
-        let is_last = self.deadline.is_some_and(|deadline| look_again.is_none_or(|again| deadline <= again));
-        let until = if is_last { self.deadline } else { look_again };
-        match sync::wait(word, expected, until) {
-            // Who is woken again and again, and each time too late, would never see the deadline otherwise.
-            Wake::Woken if self.deadline.is_some_and(|deadline| deadline <= Instant::now()) => Slept::TimedOut,
-            Wake::Woken => {
-                // Something happens here, so more may.
-                self.next = FIRST;
-                Slept::Woken
-            }
+        let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+        let is_last = left.is_some_and(|left| left <= self.next);
+        let timeout = if is_last { left.unwrap_or_default() } else { self.next };
+        match sync::wait_timeout(word, expected, timeout) {
             Wake::TimedOut if is_last => Slept::TimedOut,
             Wake::TimedOut => {
                 self.next = (self.next * 2).min(self.longest);
                 Slept::LookAgain
+            }
+            // Who is woken again and again, and each time too late, would never see the deadline otherwise.
+            Wake::Woken if left == Some(Duration::ZERO) => Slept::TimedOut,
+            Wake::Woken => {
+                // Something happens here, so more may.
+                self.next = self.first;
+                Slept::Woken
             }
         }
     }

@@ -209,3 +209,18 @@ fn no_word_or_more_than_the_kernel_takes_is_an_error() {
         assert_eq!(error.kind(), std::io::ErrorKind::InvalidInput);
     }
 }
+
+#[test]
+fn a_wait_of_some_time_ends_with_a_wake_up_or_without() {
+    let word = AtomicU32::new(0);
+    assert_eq!(futex::wait_timeout(&word, 1, Duration::MAX), Wake::Woken, "the word has changed already");
+    assert_eq!(futex::wait_timeout(&word, 0, Duration::ZERO), Wake::TimedOut);
+    assert_eq!(futex::wait_timeout(&word, 0, Duration::from_millis(1)), Wake::TimedOut);
+    thread::scope(|scope| {
+        let sleeper = scope.spawn(|| futex::wait_timeout(&word, 0, Duration::MAX));
+        while futex::wake_all(&word) == 0 {
+            thread::yield_now();
+        }
+        assert_eq!(sleeper.join().unwrap(), Wake::Woken);
+    });
+}
