@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::futex::{MAX_WORDS, Wake, wait, wait_any, wake, wake_all};
+use ipc_core::futex::{MAX_WORDS, Wake, wait, wait_any, wait_timeout, wake, wake_all};
 use ipc_core::{Place, Segment, deadline};
 use rustix::process::Signal;
 
@@ -213,13 +213,13 @@ fn no_word_or_more_than_the_kernel_takes_is_an_error() {
 #[test]
 fn a_wait_of_some_time_ends_with_a_wake_up_or_without() {
     let word = AtomicU32::new(0);
-    assert_eq!(futex::wait_timeout(&word, 1, Duration::MAX), Wake::Woken, "the word has changed already");
-    assert_eq!(futex::wait_timeout(&word, 0, Duration::ZERO), Wake::TimedOut);
-    assert_eq!(futex::wait_timeout(&word, 0, Duration::from_millis(1)), Wake::TimedOut);
-    thread::scope(|scope| {
-        let sleeper = scope.spawn(|| futex::wait_timeout(&word, 0, Duration::MAX));
-        while futex::wake_all(&word) == 0 {
-            thread::yield_now();
+    assert_eq!(wait_timeout(&word, 1, Duration::MAX), Wake::Woken, "the word has changed already");
+    assert_eq!(wait_timeout(&word, 0, Duration::ZERO), Wake::TimedOut);
+    assert_eq!(wait_timeout(&word, 0, Duration::from_millis(1)), Wake::TimedOut);
+    std::thread::scope(|scope| {
+        let sleeper = scope.spawn(|| wait_timeout(&word, 0, Duration::MAX));
+        while wake_all(&word) == 0 {
+            std::thread::yield_now();
         }
         assert_eq!(sleeper.join().unwrap(), Wake::Woken);
     });
