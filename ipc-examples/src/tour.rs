@@ -55,7 +55,13 @@ pub fn show(out: &mut dyn Write) -> Shown {
     let error = owner.join().err().ok_or("the owner was not killed")?;
     let (died, since) = waiter.join()?;
     writeln!(out, "    {error}")?;
-    writeln!(out, "    {} (pid {}) had the lock {:.1?} later", waiter.name(), waiter.pid(), since.saturating_sub(killed))?;
+    writeln!(
+        out,
+        "    {} (pid {}) had the lock {:.1?} later",
+        waiter.name(),
+        waiter.pid(),
+        since.saturating_sub(killed)
+    )?;
     writeln!(out, "    it was told: {}", died.ok_or("it was told nothing")?)?;
 
     writeln!(out, "\nA parent is killed with SIGKILL: its daemon ends by itself.")?;

@@ -68,7 +68,7 @@ fn row(report: &Report, stride: u64) -> String {
     };
     let every = match report.recovery_steps {
         None => stride.to_string(),
-        Some(_) => format!("{stride} x {}", 2 * stride + 1),
+        Some(_) => format!("{stride} x {}", stride * kills::RECOVERY),
     };
     let Report { operation, kills, hangs, violations, slowest, median, .. } = report;
     format!("| {operation} | {steps} | {every} | {kills} | {hangs} | {violations} | {slowest:.1?} | {median:.1?} |")

@@ -350,3 +350,7 @@ impl fmt::Debug for Barrier {
         debug.finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/barrier.rs"]
+mod loom_models;

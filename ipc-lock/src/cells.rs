@@ -84,3 +84,7 @@ fn change(cell: &AtomicU64, mut word: u64, me: u32, f: impl Fn(u32) -> u32) -> u
         }
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/cells.rs"]
+mod loom_models;

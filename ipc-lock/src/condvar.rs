@@ -266,3 +266,7 @@ impl fmt::Debug for Condvar {
         f.debug_struct("Condvar").finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/condvar.rs"]
+mod loom_models;

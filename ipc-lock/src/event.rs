@@ -164,3 +164,7 @@ impl fmt::Debug for Event {
         f.debug_struct("Event").field("is_set", &self.is_set()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/event.rs"]
+mod loom_models;

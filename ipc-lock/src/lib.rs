@@ -8,6 +8,8 @@ mod error;
 mod event;
 mod layout;
 mod lock;
+#[cfg(all(test, loom))]
+mod models;
 mod mutex;
 mod object;
 mod party;

@@ -229,3 +229,7 @@ fn milliseconds() -> u32 {
 fn milliseconds() -> u32 {
     0
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/lock.rs"]
+mod loom_models;

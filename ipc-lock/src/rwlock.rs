@@ -396,3 +396,7 @@ impl<T: Shareable + fmt::Debug> fmt::Debug for RwLockWriteGuard<'_, T> {
         (**self).fmt(f)
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/rwlock.rs"]
+mod loom_models;

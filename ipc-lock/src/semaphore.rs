@@ -387,3 +387,7 @@ impl fmt::Debug for Semaphore {
         f.debug_struct("Semaphore").field("available", &self.available()).finish_non_exhaustive()
     }
 }
+
+#[cfg(all(test, loom))]
+#[path = "models/semaphore.rs"]
+mod loom_models;

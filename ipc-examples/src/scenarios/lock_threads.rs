@@ -8,9 +8,7 @@
 //! def work():
 //!     global count
 //!     with lock:
-//!         left = count
-//!         time.sleep(0.001)
-//!         count = left - 1
+//!         count -= 1
 //!
 //! threads = [Thread(target=work) for _ in range(100)]
 //! for t in threads: t.start()
@@ -32,14 +30,10 @@ use ipc_process::spawn;
 use super::Outcome;
 
 const THREADS: u32 = 100;
-const PER_THREAD: u32 = 10;
+const PER_THREAD: u32 = 1000;
 
-/// Reads, lets others run, and writes: without the lock, most of it would be lost.
 fn count_down(counter: &Mutex<u32>) {
-    let mut counter = counter.lock().expect("nobody dies with the lock");
-    let left = *counter;
-    thread::yield_now();
-    *counter = left - 1;
+    *counter.lock().expect("nobody dies with the lock") -= 1;
 }
 
 fn in_threads(counter: Mutex<u32>) {

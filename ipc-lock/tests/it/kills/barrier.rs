@@ -7,18 +7,18 @@ use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_lock::{Barrier, BarrierError};
 
 use super::scene::Scene;
-use super::{Entry, SOON, Walk};
+use super::{Entry, RECOVERY, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("Barrier: wait as the first, another comes", [3, 97], follow),
     ("Barrier: wait as the last, with a waiter", [1, 17], lead),
     ("Barrier: wait_with an action as the last, with a waiter", [1, 17], lead_with_action),
-    ("Barrier: wait_timeout that passes", [17, 311], timeout_passes),
-    ("Barrier: reset, with a waiter", [1, 17], reset),
-    ("Barrier: reset after a party was killed", [3, 61], reset_after_death),
+    ("Barrier: wait_timeout that passes", [101, 2003], timeout_passes),
+    ("Barrier: reset, with a waiter", [101, 2003], reset),
+    ("Barrier: reset after a party was killed", [101, 2003], reset_after_death),
     ("Barrier: abort, with a waiter", [1, 3], abort),
     ("Barrier: clone, drop", [1, 17], clone),
-    ("Barrier: recovery of a killed recovery", [31, 97], recovery),
+    ("Barrier: recovery of a killed recovery", [13, 101], recovery),
 ];
 
 fn scene() -> Scene<Barrier> {
@@ -63,7 +63,7 @@ fn test(
 fn follow(walk: Walk) -> Report {
     let setup = || {
         scene().with_other(|barrier, gate| {
-            gate.stay();
+            gate.stay_until(|| barrier.arrived() == 1);
             let _ = barrier.wait();
         })
     };
@@ -74,7 +74,7 @@ fn follow(walk: Walk) -> Report {
         passes(&scene.lock);
         works(&scene.lock);
     };
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
 }
 
 fn waiter(scene: &Scene<Barrier>) {
@@ -192,5 +192,5 @@ fn recovery(walk: Walk) -> Report {
         waiter_passed(scene);
         works(&scene.lock);
     };
-    test.recovery_stride(walk.stride * 2 + 1).check(check).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(check).run()
 }

@@ -9,9 +9,9 @@ use super::scene::Scene;
 use super::{Entry, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("Condvar: wait, notified by another", [5, 97], wait),
-    ("Condvar: wait while another waits too", [5, 97], wait_beside),
-    ("Condvar: wait_timeout that passes", [17, 311], timeout_passes),
+    ("Condvar: wait, notified by another", [7, 211], wait),
+    ("Condvar: wait while another waits too", [7, 211], wait_beside),
+    ("Condvar: wait_timeout that passes", [101, 2003], timeout_passes),
     ("Condvar: lock, write, unlock, notify_one, with a waiter", [1, 11], notify_one),
     ("Condvar: lock, write, unlock, notify_all, with two waiters", [1, 11], notify_all),
     ("Condvar: notify_one while nobody waits", [1, 3], notify_nobody),
@@ -58,7 +58,7 @@ fn check(scene: &Scene<Pair>, _: Outcome) {
 fn wait(walk: Walk) -> Report {
     let setup = || {
         scene().with_other(|pair, gate| {
-            gate.stay();
+            gate.stay_until(|| !pair.1.waiters().is_empty());
             announce(pair);
         })
     };
@@ -66,13 +66,13 @@ fn wait(walk: Walk) -> Report {
         let pair = ready(scene);
         step.run(|| await_number(pair));
     });
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
 }
 
 fn wait_beside(walk: Walk) -> Report {
     let setup = || {
         scene().with_other(|pair, gate| {
-            gate.stay();
+            gate.stay_until(|| pair.1.waiters().len() == 2);
             announce(pair);
         })
     };
@@ -80,7 +80,7 @@ fn wait_beside(walk: Walk) -> Report {
         let pair = ready(scene);
         step.run(|| await_number(pair));
     });
-    let test = test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go);
+    let test = test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go);
     // One notification: if the dead swallowed it, the waiter has it all the same.
     test.waiter(|scene| await_number(&scene.lock)).check(|scene, _| announce(&scene.lock)).run()
 }

@@ -12,8 +12,8 @@ pub(super) const CASES: &[Entry] = &[
     ("Event: set, with two waiters", [1, 3], set),
     ("Event: set, clear, with a waiter", [1, 3], set_and_clear),
     ("Event: clear", [1, 3], clear),
-    ("Event: wait, set by another", [5, 97], wait),
-    ("Event: wait_timeout that passes", [17, 311], timeout_passes),
+    ("Event: wait, set by another", [7, 211], wait),
+    ("Event: wait_timeout that passes", [101, 2003], timeout_passes),
 ];
 
 fn scene() -> Scene<Event> {
@@ -93,7 +93,7 @@ fn clear(walk: Walk) -> Report {
 fn wait(walk: Walk) -> Report {
     let setup = || {
         scene().with_other(|event, gate| {
-            gate.stay();
+            gate.stay_until(|| !event.waiters().is_empty());
             event.set();
         })
     };
@@ -101,8 +101,13 @@ fn wait(walk: Walk) -> Report {
         let event = ready(scene);
         step.run(|| event.wait());
     });
-    let test = test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go);
-    test.check(|scene, _| works(&scene.lock)).run()
+    let test = test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go);
+    let check = |scene: &Scene<Event>, _: Outcome| {
+        scene.go();
+        scene.lock.wait_timeout(SOON).unwrap();
+        works(&scene.lock);
+    };
+    test.check(check).run()
 }
 
 fn timeout_passes(walk: Walk) -> Report {

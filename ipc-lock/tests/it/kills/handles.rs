@@ -7,15 +7,15 @@ use super::scene::Scene;
 use super::{Entry, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("Mutex: new, drop", [17, 1009], |walk| made(walk, || drop(Mutex::new([7_u64; 2]).unwrap()))),
-    ("ReentrantMutex: new, drop", [97, 2003], |walk| made(walk, || drop(ReentrantMutex::new([7_u64; 2]).unwrap()))),
-    ("RwLock: new, drop", [97, 2003], |walk| made(walk, || drop(RwLock::new([7_u64; 2]).unwrap()))),
-    ("Semaphore: new, drop", [97, 2003], |walk| made(walk, || drop(Semaphore::new(7).unwrap()))),
-    ("Condvar: new, drop", [97, 2003], |walk| made(walk, || drop(Condvar::new().unwrap()))),
-    ("Event: new, drop", [97, 2003], |walk| made(walk, || drop(Event::new().unwrap()))),
-    ("Barrier: new, drop", [97, 2003], |walk| made(walk, || drop(Barrier::new(7).unwrap()))),
-    ("Mutex: create by name, lock, drop", [37, 2003], create),
-    ("Mutex: open by name, lock, drop", [37, 2003], open),
+    ("Mutex: new, drop", [101, 2003], |walk| made(walk, || drop(Mutex::new([7_u64; 2]).unwrap()))),
+    ("ReentrantMutex: new, drop", [101, 2003], |walk| made(walk, || drop(ReentrantMutex::new([7_u64; 2]).unwrap()))),
+    ("RwLock: new, drop", [101, 2003], |walk| made(walk, || drop(RwLock::new([7_u64; 2]).unwrap()))),
+    ("Semaphore: new, drop", [101, 2003], |walk| made(walk, || drop(Semaphore::new(7).unwrap()))),
+    ("Condvar: new, drop", [101, 2003], |walk| made(walk, || drop(Condvar::new().unwrap()))),
+    ("Event: new, drop", [101, 2003], |walk| made(walk, || drop(Event::new().unwrap()))),
+    ("Barrier: new, drop", [101, 2003], |walk| made(walk, || drop(Barrier::new(7).unwrap()))),
+    ("Mutex: create by name, lock, drop", [101, 2003], create),
+    ("Mutex: open by name, lock, drop", [101, 2003], open),
     ("Mutex: clone, lock, drop", [1, 11], clone),
 ];
 

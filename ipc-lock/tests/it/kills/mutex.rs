@@ -7,19 +7,19 @@ use ipc_crash_test::{Outcome, Report};
 use ipc_lock::{LockTimeoutError, Mutex, MutexGuard, OwnerDied, TryLockError};
 
 use super::scene::Scene;
-use super::{Entry, SOON, Walk};
+use super::{Entry, RECOVERY, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("Mutex: lock, write, unlock", [1, 3], free),
-    ("Mutex: lock while another holds it, unlock", [3, 41], held),
-    ("Mutex: lock after its owner was killed, repair, unlock", [3, 41], left),
+    ("Mutex: lock while another holds it, unlock", [7, 211], held),
+    ("Mutex: lock after its owner was killed, repair, unlock", [7, 211], left),
     ("Mutex: try_lock, write, unlock", [1, 7], try_free),
-    ("Mutex: try_lock while another holds it", [17, 211], try_held),
-    ("Mutex: try_lock after its owner was killed", [3, 41], try_left),
+    ("Mutex: try_lock while another holds it", [101, 2003], try_held),
+    ("Mutex: try_lock after its owner was killed", [7, 211], try_left),
     ("Mutex: lock_timeout, free, unlock", [1, 7], timeout_free),
-    ("Mutex: lock_timeout that passes", [17, 311], timeout_passes),
+    ("Mutex: lock_timeout that passes", [101, 2003], timeout_passes),
     ("Mutex: unlock, with two waiters", [1, 7], unlock_for_waiters),
-    ("Mutex: recovery of a killed recovery", [11, 37], recovery),
+    ("Mutex: recovery of a killed recovery", [13, 101], recovery),
 ];
 
 type Pair = [u64; 2];
@@ -29,6 +29,14 @@ fn scene() -> Scene<Mutex<Pair>> {
 }
 
 fn scene_held() -> Scene<Mutex<Pair>> {
+    scene().with_other(|mutex, gate| {
+        let _guard = mutex.lock().unwrap();
+        gate.stay_until(|| !mutex.waiters().is_empty());
+    })
+}
+
+/// Held until the check begins.
+fn scene_kept() -> Scene<Mutex<Pair>> {
     scene().with_other(|mutex, gate| {
         let _guard = mutex.lock().unwrap();
         gate.stay();
@@ -95,7 +103,7 @@ fn held(walk: Walk) -> Report {
         let mutex = ready(scene);
         step.run(|| write(&mut mutex.lock().unwrap()));
     });
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
 }
 
 fn left(walk: Walk) -> Report {
@@ -115,7 +123,7 @@ fn try_free(walk: Walk) -> Report {
 }
 
 fn try_held(walk: Walk) -> Report {
-    let test = walk.of(scene_held).victim(|scene, step| {
+    let test = walk.of(scene_kept).victim(|scene, step| {
         let mutex = ready(scene);
         step.run(|| assert!(matches!(mutex.try_lock(), Err(TryLockError::WouldBlock))));
     });
@@ -142,9 +150,9 @@ fn timeout_free(walk: Walk) -> Report {
 }
 
 fn timeout_passes(walk: Walk) -> Report {
-    let test = walk.of(scene_held).victim(|scene, step| {
+    let test = walk.of(scene_kept).victim(|scene, step| {
         let mutex = ready(scene);
-        step.run(|| assert!(mutex.lock_timeout(Duration::from_millis(1)).is_err()));
+        step.run(|| assert!(mutex.lock_timeout(Duration::from_micros(100)).is_err()));
     });
     test.check(check).run()
 }
@@ -171,5 +179,5 @@ fn recovery(walk: Walk) -> Report {
         step.run(|| { _ = locks(mutex) });
     });
     // The recoverer may have been killed with the lock after the victim had released it.
-    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = locks(&scene.lock) }).run()
 }

@@ -6,16 +6,16 @@ use ipc_crash_test::{Outcome, Report};
 use ipc_lock::{LockTimeoutError, OwnerDied, ReentrantMutex, ReentrantMutexGuard};
 
 use super::scene::Scene;
-use super::{Entry, SOON, Walk};
+use super::{Entry, RECOVERY, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("ReentrantMutex: lock, relock, write, unlock twice", [1, 11], free),
-    ("ReentrantMutex: lock while another holds it twice, unlock", [3, 41], held),
-    ("ReentrantMutex: lock after its owner was killed, repair, unlock", [3, 41], left),
+    ("ReentrantMutex: lock while another holds it twice, unlock", [7, 211], held),
+    ("ReentrantMutex: lock after its owner was killed, repair, unlock", [7, 211], left),
     ("ReentrantMutex: try_lock twice, unlock twice", [1, 11], try_free),
-    ("ReentrantMutex: lock_timeout that passes", [17, 311], timeout_passes),
+    ("ReentrantMutex: lock_timeout that passes", [101, 2003], timeout_passes),
     ("ReentrantMutex: unlock twice, with a waiter", [1, 7], unlock_for_waiter),
-    ("ReentrantMutex: recovery of a killed recovery", [23, 67], recovery),
+    ("ReentrantMutex: recovery of a killed recovery", [13, 101], recovery),
 ];
 
 type Pair = [u64; 2];
@@ -26,6 +26,14 @@ fn scene() -> Scene<Reentrant> {
 }
 
 fn scene_held() -> Scene<Reentrant> {
+    scene().with_other(|mutex, gate| {
+        let (_outer, _inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
+        gate.stay_until(|| !mutex.waiters().is_empty());
+    })
+}
+
+/// Held until the check begins.
+fn scene_kept() -> Scene<Reentrant> {
     scene().with_other(|mutex, gate| {
         let (_outer, _inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
         gate.stay();
@@ -46,15 +54,7 @@ fn repair(died: OwnerDied<ReentrantMutexGuard<'_, Pair>>) {
 fn locks(mutex: &Reentrant) -> bool {
     match mutex.lock_timeout(SOON) {
         Ok(guard) => {
-            // By another thread, it cannot be had as long as this one has it: nothing of a dead count is left.
-            let free = || std::thread::scope(|scope| scope.spawn(|| mutex.try_lock().is_ok()).join().unwrap());
-            let again = mutex.lock().unwrap();
-            assert_eq!(again.get()[0], guard.get()[1], "torn, and nobody said so");
-            assert!(!free());
-            drop(again);
-            assert!(!free());
-            drop(guard);
-            assert!(free());
+            assert_eq!(guard.get()[0], guard.get()[1], "torn, and nobody said so");
             false
         }
         Err(LockTimeoutError::OwnerDied(died)) => {
@@ -65,11 +65,23 @@ fn locks(mutex: &Reentrant) -> bool {
     }
 }
 
+/// Nothing of what a dead owner counted is left.
+fn counts_from_anew(mutex: &Reentrant) {
+    let is_free = || std::thread::scope(|scope| scope.spawn(|| mutex.try_lock().is_ok()).join().unwrap());
+    let (outer, inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
+    assert!(!is_free());
+    drop(outer);
+    assert!(!is_free());
+    drop(inner);
+    assert!(is_free());
+}
+
 fn check(scene: &Scene<Reentrant>, outcome: Outcome) {
     scene.go();
     let told = locks(&scene.lock);
     assert!(!told || outcome != Outcome::Completed, "told of a death with the lock, which was released");
     assert!(!locks(&scene.lock), "told twice");
+    counts_from_anew(&scene.lock);
 }
 
 fn ready(scene: &Scene<Reentrant>) -> &Reentrant {
@@ -98,7 +110,7 @@ fn held(walk: Walk) -> Report {
         let mutex = ready(scene);
         step.run(|| write_twice(mutex));
     });
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
 }
 
 fn left(walk: Walk) -> Report {
@@ -128,9 +140,9 @@ fn try_free(walk: Walk) -> Report {
 }
 
 fn timeout_passes(walk: Walk) -> Report {
-    let test = walk.of(scene_held).victim(|scene, step| {
+    let test = walk.of(scene_kept).victim(|scene, step| {
         let mutex = ready(scene);
-        step.run(|| assert!(mutex.lock_timeout(Duration::from_millis(1)).is_err()));
+        step.run(|| assert!(mutex.lock_timeout(Duration::from_micros(100)).is_err()));
     });
     test.check(check).run()
 }
@@ -160,5 +172,5 @@ fn recovery(walk: Walk) -> Report {
             Err(died) => repair(died),
         });
     });
-    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = locks(&scene.lock) }).run()
 }

@@ -7,26 +7,26 @@ use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_lock::{LockTimeoutError, OwnerDied, RwLock, RwLockWriteGuard, TryLockError};
 
 use super::scene::Scene;
-use super::{Entry, SOON, Walk};
+use super::{Entry, RECOVERY, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("RwLock: read, unlock", [1, 11], read),
-    ("RwLock: read while another writes, unlock", [3, 61], read_while_written),
-    ("RwLock: read after a writer was killed, unlock", [3, 61], read_after_writer),
+    ("RwLock: read while another writes, unlock", [7, 211], read_while_written),
+    ("RwLock: read after a writer was killed, unlock", [7, 211], read_after_writer),
     ("RwLock: write, unlock", [1, 11], write),
-    ("RwLock: write while another reads, unlock", [3, 61], write_while_read),
-    ("RwLock: write while another writes, unlock", [3, 61], write_while_written),
-    ("RwLock: write after a reader was killed, unlock", [3, 61], write_after_reader),
-    ("RwLock: write after a writer was killed, repair, unlock", [3, 61], write_after_writer),
+    ("RwLock: write while another reads, unlock", [7, 211], write_while_read),
+    ("RwLock: write while another writes, unlock", [7, 211], write_while_written),
+    ("RwLock: write after a reader was killed, unlock", [31, 503], write_after_reader),
+    ("RwLock: write after a writer was killed, repair, unlock", [7, 211], write_after_writer),
     ("RwLock: try_read, unlock", [1, 11], try_read),
     ("RwLock: try_write, unlock", [1, 11], try_write),
-    ("RwLock: try_write while another reads", [17, 311], try_write_while_read),
-    ("RwLock: read_timeout that passes", [17, 401], read_timeout),
-    ("RwLock: write_timeout that passes", [17, 401], write_timeout),
+    ("RwLock: try_write while another reads", [101, 2003], try_write_while_read),
+    ("RwLock: read_timeout that passes", [101, 2003], read_timeout),
+    ("RwLock: write_timeout that passes", [101, 2003], write_timeout),
     ("RwLock: reader's unlock, with a waiting writer", [1, 11], unlock_for_writer),
     ("RwLock: writer's unlock, with a waiting reader and writer", [1, 11], unlock_for_both),
-    ("RwLock: recovery of a killed writer, killed", [13, 67], recovery),
-    ("RwLock: recovery of a killed reader, killed", [23, 67], recovery_of_reader),
+    ("RwLock: recovery of a killed writer, killed", [13, 101], recovery),
+    ("RwLock: recovery of a killed reader, killed", [13, 101], recovery_of_reader),
 ];
 
 type Pair = [u64; 2];
@@ -39,11 +39,26 @@ fn scene() -> Scene<Lock> {
 fn scene_read() -> Scene<Lock> {
     scene().with_other(|lock, gate| {
         let _guard = lock.read().unwrap();
-        gate.stay();
+        gate.stay_until(|| lock.writer().is_some());
     })
 }
 
 fn scene_written() -> Scene<Lock> {
+    scene().with_other(|lock, gate| {
+        let _guard = lock.write().unwrap();
+        gate.stay_until(|| !lock.waiters().is_empty());
+    })
+}
+
+/// Held until the check begins.
+fn scene_kept_read() -> Scene<Lock> {
+    scene().with_other(|lock, gate| {
+        let _guard = lock.read().unwrap();
+        gate.stay();
+    })
+}
+
+fn scene_kept_written() -> Scene<Lock> {
     scene().with_other(|lock, gate| {
         let _guard = lock.write().unwrap();
         gate.stay();
@@ -132,7 +147,7 @@ fn reader(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Loc
             assert_eq!(guard[0], guard[1]);
         });
     });
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go)
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go)
 }
 
 fn writer(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Lock>> {
@@ -140,7 +155,7 @@ fn writer(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Loc
         let lock = ready(scene);
         step.run(|| change(&mut lock.write().unwrap()));
     });
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go)
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go)
 }
 
 fn read(walk: Walk) -> Report {
@@ -206,7 +221,7 @@ fn try_write(walk: Walk) -> Report {
 }
 
 fn try_write_while_read(walk: Walk) -> Report {
-    let test = walk.of(scene_read).victim(|scene, step| {
+    let test = walk.of(scene_kept_read).victim(|scene, step| {
         let lock = ready(scene);
         step.run(|| assert!(matches!(lock.try_write(), Err(TryLockError::WouldBlock))));
     });
@@ -214,17 +229,17 @@ fn try_write_while_read(walk: Walk) -> Report {
 }
 
 fn read_timeout(walk: Walk) -> Report {
-    let test = walk.of(scene_written).victim(|scene, step| {
+    let test = walk.of(scene_kept_written).victim(|scene, step| {
         let lock = ready(scene);
-        step.run(|| assert!(lock.read_timeout(Duration::from_millis(1)).is_err()));
+        step.run(|| assert!(lock.read_timeout(Duration::from_micros(100)).is_err()));
     });
     test.check(check_reader).run()
 }
 
 fn write_timeout(walk: Walk) -> Report {
-    let test = walk.of(scene_read).victim(|scene, step| {
+    let test = walk.of(scene_kept_read).victim(|scene, step| {
         let lock = ready(scene);
-        step.run(|| assert!(lock.write_timeout(Duration::from_millis(1)).is_err()));
+        step.run(|| assert!(lock.write_timeout(Duration::from_micros(100)).is_err()));
     });
     test.check(check_reader).run()
 }
@@ -261,7 +276,7 @@ fn recovery(walk: Walk) -> Report {
             writes(lock);
         });
     });
-    test.recovery_stride(walk.stride * 2 + 1).check(|scene, _| { _ = use_it(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = use_it(&scene.lock) }).run()
 }
 
 fn recovery_of_reader(walk: Walk) -> Report {
@@ -273,7 +288,7 @@ fn recovery_of_reader(walk: Walk) -> Report {
         let lock = ready(scene);
         step.run(|| assert!(!writes(lock)));
     });
-    test.recovery_stride(walk.stride * 2 + 1).check(check_after_recovery).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(check_after_recovery).run()
 }
 
 fn check_after_recovery(scene: &Scene<Lock>, _: Outcome) {

@@ -70,6 +70,18 @@ impl Gate {
         futex::wake_all(&self.0[1]);
     }
 
+    /// Tells that all is ready, and waits until `seen`, or to be let on. It looks whenever nobody else needs the CPU,
+    /// so that a victim which waits for this process makes a few steps only.
+    pub(crate) fn stay_until(&self, seen: impl Fn() -> bool) {
+        // SAFETY: takes an integer.
+        unsafe { libc::nice(19) };
+        self.0[0].store(1, SeqCst);
+        futex::wake_all(&self.0[0]);
+        while self.0[1].load(SeqCst) == 0 && !seen() {
+            std::thread::yield_now();
+        }
+    }
+
     /// Tells that all is ready, and waits to be let on.
     pub(crate) fn stay(&self) {
         self.0[0].store(1, SeqCst);

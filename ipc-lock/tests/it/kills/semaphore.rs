@@ -7,22 +7,22 @@ use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_lock::{Semaphore, WouldBlock};
 
 use super::scene::Scene;
-use super::{Entry, SOON, Walk};
+use super::{Entry, RECOVERY, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("Semaphore: acquire, give back", [1, 17], free),
-    ("Semaphore: acquire while another holds the last, give back", [3, 61], exhausted),
-    ("Semaphore: acquire after the holder of the last was killed, give back", [3, 61], left),
+    ("Semaphore: acquire while another holds the last, give back", [7, 211], exhausted),
+    ("Semaphore: acquire after the holder of the last was killed, give back", [31, 503], left),
     ("Semaphore: try_acquire, give back", [1, 17], try_free),
-    ("Semaphore: try_acquire while others hold all", [17, 211], try_exhausted),
-    ("Semaphore: try_acquire after the holder of the last was killed", [3, 61], try_left),
-    ("Semaphore: acquire_timeout that passes", [17, 311], timeout_passes),
-    ("Semaphore: forget", [1, 17], forget),
+    ("Semaphore: try_acquire while others hold all", [101, 2003], try_exhausted),
+    ("Semaphore: try_acquire after the holder of the last was killed", [17, 211], try_left),
+    ("Semaphore: acquire_timeout that passes", [101, 2003], timeout_passes),
+    ("Semaphore: forget", [7, 211], forget),
     ("Semaphore: release", [1, 17], release),
     ("Semaphore: release one too many", [1, 17], over_release),
     ("Semaphore: give back, with two waiters", [1, 11], give_for_waiters),
     ("Semaphore: release, with a waiter", [1, 11], release_for_waiter),
-    ("Semaphore: recovery of a killed recovery", [17, 67], recovery),
+    ("Semaphore: recovery of a killed recovery", [101, 1009], recovery),
 ];
 
 /// How many permits there are in the scenes.
@@ -34,6 +34,14 @@ fn scene() -> Scene<Semaphore> {
 
 /// Another process has all permits, and gives them back when it is let on.
 fn scene_exhausted() -> Scene<Semaphore> {
+    scene().with_other(|semaphore, gate| {
+        let _permits = [(); ALL as usize].map(|()| semaphore.acquire());
+        gate.stay_until(|| !semaphore.waiters().is_empty());
+    })
+}
+
+/// Until the check begins.
+fn scene_kept() -> Scene<Semaphore> {
     scene().with_other(|semaphore, gate| {
         let _permits = [(); ALL as usize].map(|()| semaphore.acquire());
         gate.stay();
@@ -90,7 +98,7 @@ fn free(walk: Walk) -> Report {
 
 fn exhausted(walk: Walk) -> Report {
     let test = test(walk, scene_exhausted, ALL, acquire);
-    test.blocked_after(Duration::from_millis(1)).when_blocked(Scene::go).run()
+    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).run()
 }
 
 fn left(walk: Walk) -> Report {
@@ -102,7 +110,7 @@ fn try_free(walk: Walk) -> Report {
 }
 
 fn try_exhausted(walk: Walk) -> Report {
-    test(walk, scene_exhausted, ALL, |semaphore| assert!(matches!(semaphore.try_acquire(), Err(WouldBlock)))).run()
+    test(walk, scene_kept, ALL, |semaphore| assert!(matches!(semaphore.try_acquire(), Err(WouldBlock)))).run()
 }
 
 fn try_left(walk: Walk) -> Report {
@@ -111,8 +119,8 @@ fn try_left(walk: Walk) -> Report {
 
 fn timeout_passes(walk: Walk) -> Report {
     let operation =
-        |semaphore: &Semaphore| assert!(semaphore.acquire_timeout(Duration::from_millis(1)).is_err());
-    test(walk, scene_exhausted, ALL, operation).run()
+        |semaphore: &Semaphore| assert!(semaphore.acquire_timeout(Duration::from_micros(100)).is_err());
+    test(walk, scene_kept, ALL, operation).run()
 }
 
 fn forget(walk: Walk) -> Report {
@@ -174,5 +182,5 @@ fn recovery(walk: Walk) -> Report {
         let most = if outcome == Outcome::Completed { least } else { ALL };
         count(&scene.lock, &(least..=most));
     };
-    test.recovery_stride(walk.stride * 2 + 1).check(check).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(check).run()
 }
