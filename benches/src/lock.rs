@@ -35,6 +35,8 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         against_threads::<ParkingLot>("lock/contended-4-parking_lot", PARKING_LOT, 4, window),
         against_threads::<Std>("lock/contended-4-std", STD, 4, window),
         after_a_kill("lock/recovery-1", 1, 100),
+        // The phase in which a waiter looks after the owner most seldom.
+        after_a_kill("lock/recovery-7", 7, 100),
         after_a_kill("lock/recovery-20", 20, 100),
         after_a_kill("lock/recovery-200", 200, 50),
         after_a_kill("lock/recovery-1000", 1000, 20),

@@ -71,5 +71,7 @@ fn row(report: &Report, stride: u64) -> String {
         Some(_) => format!("{stride} x {}", stride * kills::RECOVERY),
     };
     let Report { operation, kills, hangs, violations, slowest, median, .. } = report;
-    format!("| {operation} | {steps} | {every} | {kills} | {hangs} | {violations} | {slowest:.1?} | {median:.1?} |")
+    format!(
+        "| {operation} | {steps} | {every} | {kills} | {hangs} | {violations} | {slowest:.1?} | {median:.1?} |"
+    )
 }

@@ -70,7 +70,8 @@ impl layout::Barrier {
 
     /// Breaks that round, if it has not ended; whether it did.
     fn break_round(&self, round: u32) -> bool {
-        let broke = self.round.compare_exchange(round, round | BROKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
+        let broke =
+            self.round.compare_exchange(round, round | BROKEN, Ordering::AcqRel, Ordering::Relaxed).is_ok();
         if broke {
             sync::wake_all(&self.round);
         }
@@ -276,7 +277,11 @@ impl Barrier {
     ///
     /// # Errors
     /// [`BarrierError`]; a timeout breaks the barrier for all.
-    pub fn wait_with_deadline(&self, deadline: Instant, action: impl FnOnce()) -> Result<Arrival, BarrierError> {
+    pub fn wait_with_deadline(
+        &self,
+        deadline: Instant,
+        action: impl FnOnce(),
+    ) -> Result<Arrival, BarrierError> {
         self.wait_until(Some(deadline), action)
     }
 

@@ -154,7 +154,11 @@ impl Condvar {
     /// # Errors
     /// As [`wait`](Condvar::wait).
     #[doc(alias = "wait")]
-    pub fn wait_timeout<T: Shareable>(&self, guard: &mut MutexGuard<'_, T>, timeout: Duration) -> LockResult<bool> {
+    pub fn wait_timeout<T: Shareable>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        timeout: Duration,
+    ) -> LockResult<bool> {
         self.wait_until(guard, ipc_core::deadline(timeout))
     }
 
@@ -163,7 +167,11 @@ impl Condvar {
     /// # Errors
     /// As [`wait`](Condvar::wait).
     #[doc(alias = "wait")]
-    pub fn wait_deadline<T: Shareable>(&self, guard: &mut MutexGuard<'_, T>, deadline: Instant) -> LockResult<bool> {
+    pub fn wait_deadline<T: Shareable>(
+        &self,
+        guard: &mut MutexGuard<'_, T>,
+        deadline: Instant,
+    ) -> LockResult<bool> {
         self.wait_until(guard, Some(deadline))
     }
 

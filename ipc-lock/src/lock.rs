@@ -211,7 +211,9 @@ fn spins() -> u32 {
     use std::sync::OnceLock;
     static SPINS: OnceLock<u32> = OnceLock::new();
     // On one CPU the owner cannot run while somebody spins.
-    *SPINS.get_or_init(|| if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 100 } else { 0 })
+    *SPINS.get_or_init(|| {
+        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 100 } else { 0 }
+    })
 }
 
 #[cfg(loom)]

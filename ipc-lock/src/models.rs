@@ -127,7 +127,12 @@ fn zero() -> AtomicU32 {
 
 impl layout::RawLock {
     pub(crate) fn new() -> layout::RawLock {
-        layout::RawLock { word: zero(), asleep: zero(), seen: AtomicU64::new(0), waiters: layout::Waiters::new() }
+        layout::RawLock {
+            word: zero(),
+            asleep: zero(),
+            seen: AtomicU64::new(0),
+            waiters: layout::Waiters::new(),
+        }
     }
 }
 

@@ -51,7 +51,14 @@ pub struct Mutex<T> {
 
 /// The lock is held until this is dropped, which only the thread that locked it can do.
 ///
-/// Leaked with [`std::mem::forget`] it stays held until the process ends.
+/// Leaked with [`std::mem::forget`] it stays held until the process ends, or drops its last handle.
+///
+/// ```compile_fail
+/// let mutex = ipc_lock::Mutex::new(())?;
+/// let guard = mutex.lock().unwrap();
+/// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MutexGuard<'a, T: Shareable> {
     mutex: &'a Mutex<T>,

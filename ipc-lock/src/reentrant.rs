@@ -39,6 +39,13 @@ pub struct ReentrantMutex<T> {
 }
 
 /// One of the locks that a thread has on a [`ReentrantMutex`]; undone when this is dropped.
+///
+/// ```compile_fail
+/// let mutex = ipc_lock::ReentrantMutex::new(())?;
+/// let guard = mutex.lock().unwrap();
+/// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ReentrantMutexGuard<'a, T: Shareable> {
     mutex: &'a ReentrantMutex<T>,
@@ -161,7 +168,8 @@ impl<T: Shareable> ReentrantMutex<T> {
     /// writes this process's identity or this thread's number.
     fn lock_again(&self, me: u32) -> bool {
         let layout = &*self.object;
-        let mine = layout.lock.owner() == Some(me) && layout.thread.load(Ordering::Relaxed) == this_thread(me);
+        let mine =
+            layout.lock.owner() == Some(me) && layout.thread.load(Ordering::Relaxed) == this_thread(me);
         if mine {
             layout.count.store(layout.count.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         }

@@ -46,6 +46,13 @@ pub struct RwLock<T> {
 }
 
 /// The lock is held for reading until this is dropped.
+///
+/// ```compile_fail
+/// let lock = ipc_lock::RwLock::new(())?;
+/// let guard = lock.read().unwrap();
+/// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct RwLockReadGuard<'a, T: Shareable> {
     lock: &'a RwLock<T>,
@@ -54,6 +61,13 @@ pub struct RwLockReadGuard<'a, T: Shareable> {
 }
 
 /// The lock is held for writing until this is dropped.
+///
+/// ```compile_fail
+/// let lock = ipc_lock::RwLock::new(())?;
+/// let guard = lock.write().unwrap();
+/// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct RwLockWriteGuard<'a, T: Shareable> {
     lock: &'a RwLock<T>,

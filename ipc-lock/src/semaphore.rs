@@ -261,7 +261,8 @@ impl Semaphore {
     fn build(name: Option<&str>, permits: u32, bound: u32) -> Result<Semaphore> {
         if permits > MAX {
             let found = permits.to_string();
-            let cause = Cause::Mismatch { property: "number of permits", found, expected: format!("0 to {MAX}") };
+            let cause =
+                Cause::Mismatch { property: "number of permits", found, expected: format!("0 to {MAX}") };
             return Err(Error::new("create", "semaphore", cause));
         }
         let init = |layout: &layout::Semaphore| layout.init(permits, bound);

@@ -19,7 +19,7 @@ use serde::de::IntoDeserializer;
 /// Set in the processes that [`alone`] starts.
 const ALONE: &str = "IPC_CORE_TEST_ALONE";
 /// Nothing here takes that long; a test that hangs is ended by the kernel.
-const DEADLINE_SECONDS: u32 = 100;
+const DEADLINE_SECONDS: u32 = 600;
 
 /// Runs a test in a process of its own, in which no other thread runs: it may fork, count its descriptors, and
 /// change its limits. Nothing may be left behind: no child, no descriptor, no file, no memory that could be one.

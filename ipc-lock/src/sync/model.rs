@@ -13,9 +13,9 @@ pub(crate) use loom::hint::spin_loop;
 pub(crate) use loom::sync::atomic::{Ordering, fence};
 use loom::sync::{Condvar, Mutex, atomic};
 
+use kill::step;
 #[cfg(test)]
 pub(crate) use kill::{killed_at, kills};
-use kill::step;
 
 /// Those who sleep on a word.
 struct Queue {

@@ -16,7 +16,8 @@ fn meet(barrier: &Barrier, parties: usize) -> Vec<Arrival> {
 #[test]
 fn each_round_has_every_index_and_one_leader() {
     fn rounds(barrier: Barrier) -> Vec<(u32, bool)> {
-        let arrive = |_| barrier.wait_timeout(LONG).map(|arrival| (arrival.index, arrival.is_leader)).unwrap();
+        let arrive =
+            |_| barrier.wait_timeout(LONG).map(|arrival| (arrival.index, arrival.is_leader)).unwrap();
         (0..50).map(arrive).collect()
     }
     let barrier = Barrier::new(4).unwrap();
@@ -97,7 +98,7 @@ fn the_timeout_of_one_breaks_it_for_all() {
         let others = [(); 2].map(|()| scope.spawn(|| barrier.wait()));
         until("both wait", || barrier.arrived() == 2);
         assert_eq!(barrier.wait_timeout(SHORT), Err(BarrierError::Timeout));
-        others.map(|other| assert_eq!(other.join().unwrap(), Err(BarrierError::Broken)));
+        others.into_iter().for_each(|other| assert_eq!(other.join().unwrap(), Err(BarrierError::Broken)));
     });
     assert_eq!(barrier.wait(), Err(BarrierError::Broken), "until it is reset");
     barrier.reset();
@@ -151,8 +152,9 @@ fn a_party_that_dies_breaks_it() {
             let party = fork(|| death(&barrier.clone()));
             until("it has a handle", || barrier.holders().len() == 2);
             let waiter = fork(|| assert_eq!(barrier.wait_timeout(LONG), Err(BarrierError::Broken)));
-            until("it waits", || barrier.arrived() >= 1);
+            until("it waits", || barrier.waiters().iter().any(|process| process.pid == waiter.pid()));
             party.kill();
+            until("who waits finds out", || barrier.is_broken());
             assert_eq!(barrier.wait_timeout(LONG), Err(BarrierError::Broken));
             waiter.join();
             drop(party);

@@ -95,7 +95,11 @@ fn a_dead_owner_leaves_nothing_of_its_count() {
         let mutex = ReentrantMutex::new(0_u64).unwrap();
         for end in [true, false] {
             let hold = || (0..3).for_each(|_| std::mem::forget(mutex.lock()));
-            if end { fork(hold).join() } else { drop(fork_and_stay(hold)) }
+            if end {
+                fork(hold).join()
+            } else {
+                drop(fork_and_stay(hold))
+            }
             assert_eq!(mutex.holder().unwrap().process.map(|process| process.alive), Some(false));
             let outer = mutex.lock().unwrap_err().into_inner();
             let inner = mutex.lock().expect("it was told before");
@@ -112,7 +116,8 @@ fn a_waiter_has_the_lock_of_a_killed_owner() {
     alone(|| {
         let mutex = ReentrantMutex::new(0_u64).unwrap();
         let owner = fork_and_stay(|| (0..3).for_each(|_| std::mem::forget(mutex.lock())));
-        let waiter = fork(|| assert!(matches!(mutex.lock_timeout(LONG), Err(LockTimeoutError::OwnerDied(_)))));
+        let waiter =
+            fork(|| assert!(matches!(mutex.lock_timeout(LONG), Err(LockTimeoutError::OwnerDied(_)))));
         until("it waits", || !mutex.waiters().is_empty());
         owner.kill();
         waiter.join();

@@ -67,6 +67,7 @@ fn what_lies_behind_a_lock_is_aligned() {
 #[test]
 fn large_data_is_whole() {
     let mutex = Mutex::new([3_u8; 1 << 16]).unwrap();
-    let sum = |mutex: Mutex<[u8; 1 << 16]>| mutex.lock().unwrap().iter().map(|&byte| u64::from(byte)).sum::<u64>();
+    let sum =
+        |mutex: Mutex<[u8; 1 << 16]>| mutex.lock().unwrap().iter().map(|&byte| u64::from(byte)).sum::<u64>();
     assert_eq!(join(&mut spawn(sum, (mutex.clone(),))), 3 << 16);
 }

@@ -62,19 +62,21 @@ fn test(
 
 fn follow(walk: Walk) -> Report {
     let setup = || {
-        scene().with_other(|barrier, gate| {
+        scene().with_other(|barrier, notes, gate| {
             gate.stay_until(|| barrier.arrived() == 1);
             let _ = barrier.wait();
+            notes[0].store(1, SeqCst);
         })
     };
     // If it is killed before the other comes, the other is told; which is the same as to be let on.
-    let test = test(walk, setup, |_, barrier| { _ = barrier.wait() });
+    let test = test(walk, setup, |_, barrier| _ = barrier.wait());
     let check = |scene: &Scene<Barrier>, _: Outcome| {
         scene.go();
         passes(&scene.lock);
+        waiter_passed(scene);
         works(&scene.lock);
     };
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn waiter(scene: &Scene<Barrier>) {
@@ -183,7 +185,7 @@ fn clone(walk: Walk) -> Report {
 }
 
 fn recovery(walk: Walk) -> Report {
-    let test = test(walk, scene, |_, barrier| { _ = barrier.wait() }).waiter(waiter);
+    let test = test(walk, scene, |_, barrier| _ = barrier.wait()).waiter(waiter);
     let test = test.recoverer(|scene, step| {
         let barrier = scene.lock.clone();
         step.run(|| barrier.reset());

@@ -57,7 +57,7 @@ fn check(scene: &Scene<Pair>, _: Outcome) {
 
 fn wait(walk: Walk) -> Report {
     let setup = || {
-        scene().with_other(|pair, gate| {
+        scene().with_other(|pair, _, gate| {
             gate.stay_until(|| !pair.1.waiters().is_empty());
             announce(pair);
         })
@@ -66,12 +66,12 @@ fn wait(walk: Walk) -> Report {
         let pair = ready(scene);
         step.run(|| await_number(pair));
     });
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn wait_beside(walk: Walk) -> Report {
     let setup = || {
-        scene().with_other(|pair, gate| {
+        scene().with_other(|pair, _, gate| {
             gate.stay_until(|| pair.1.waiters().len() == 2);
             announce(pair);
         })
@@ -80,7 +80,7 @@ fn wait_beside(walk: Walk) -> Report {
         let pair = ready(scene);
         step.run(|| await_number(pair));
     });
-    let test = test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go);
+    let test = test.blocked_after(SOON).when_blocked(Scene::go);
     // One notification: if the dead swallowed it, the waiter has it all the same.
     test.waiter(|scene| await_number(&scene.lock)).check(|scene, _| announce(&scene.lock)).run()
 }
@@ -90,7 +90,8 @@ fn timeout_passes(walk: Walk) -> Report {
         let (number, changed) = ready(scene);
         step.run(|| {
             let mut guard = number.lock().unwrap();
-            let in_time = changed.wait_while_timeout(&mut guard, Duration::from_millis(1), |number| *number == 0);
+            let in_time =
+                changed.wait_while_timeout(&mut guard, Duration::from_millis(1), |number| *number == 0);
             assert!(!in_time.unwrap());
         });
     });

@@ -92,7 +92,7 @@ fn clear(walk: Walk) -> Report {
 
 fn wait(walk: Walk) -> Report {
     let setup = || {
-        scene().with_other(|event, gate| {
+        scene().with_other(|event, _, gate| {
             gate.stay_until(|| !event.waiters().is_empty());
             event.set();
         })
@@ -101,7 +101,7 @@ fn wait(walk: Walk) -> Report {
         let event = ready(scene);
         step.run(|| event.wait());
     });
-    let test = test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go);
+    let test = test.blocked_after(SOON).when_blocked(Scene::go);
     let check = |scene: &Scene<Event>, _: Outcome| {
         scene.go();
         scene.lock.wait_timeout(SOON).unwrap();

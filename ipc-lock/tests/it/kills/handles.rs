@@ -8,7 +8,9 @@ use super::{Entry, SOON, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("Mutex: new, drop", [101, 2003], |walk| made(walk, || drop(Mutex::new([7_u64; 2]).unwrap()))),
-    ("ReentrantMutex: new, drop", [101, 2003], |walk| made(walk, || drop(ReentrantMutex::new([7_u64; 2]).unwrap()))),
+    ("ReentrantMutex: new, drop", [101, 2003], |walk| {
+        made(walk, || drop(ReentrantMutex::new([7_u64; 2]).unwrap()))
+    }),
     ("RwLock: new, drop", [101, 2003], |walk| made(walk, || drop(RwLock::new([7_u64; 2]).unwrap()))),
     ("Semaphore: new, drop", [101, 2003], |walk| made(walk, || drop(Semaphore::new(7).unwrap()))),
     ("Condvar: new, drop", [101, 2003], |walk| made(walk, || drop(Condvar::new().unwrap()))),

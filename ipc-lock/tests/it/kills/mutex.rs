@@ -29,7 +29,7 @@ fn scene() -> Scene<Mutex<Pair>> {
 }
 
 fn scene_held() -> Scene<Mutex<Pair>> {
-    scene().with_other(|mutex, gate| {
+    scene().with_other(|mutex, _, gate| {
         let _guard = mutex.lock().unwrap();
         gate.stay_until(|| !mutex.waiters().is_empty());
     })
@@ -37,7 +37,7 @@ fn scene_held() -> Scene<Mutex<Pair>> {
 
 /// Held until the check begins.
 fn scene_kept() -> Scene<Mutex<Pair>> {
-    scene().with_other(|mutex, gate| {
+    scene().with_other(|mutex, _, gate| {
         let _guard = mutex.lock().unwrap();
         gate.stay();
     })
@@ -103,7 +103,7 @@ fn held(walk: Walk) -> Report {
         let mutex = ready(scene);
         step.run(|| write(&mut mutex.lock().unwrap()));
     });
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn left(walk: Walk) -> Report {
@@ -165,8 +165,8 @@ fn unlock_for_waiters(walk: Walk) -> Report {
             drop(guard);
         });
     });
-    let waiter = |scene: &Scene<Mutex<Pair>>| { _ = locks(&scene.lock) };
-    test.waiter(waiter).waiter(waiter).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    let waiter = |scene: &Scene<Mutex<Pair>>| _ = locks(&scene.lock);
+    test.waiter(waiter).waiter(waiter).check(|scene, _| _ = locks(&scene.lock)).run()
 }
 
 fn recovery(walk: Walk) -> Report {
@@ -176,8 +176,8 @@ fn recovery(walk: Walk) -> Report {
     });
     let test = test.recoverer(|scene, step| {
         let mutex = ready(scene);
-        step.run(|| { _ = locks(mutex) });
+        step.run(|| _ = locks(mutex));
     });
     // The recoverer may have been killed with the lock after the victim had released it.
-    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| _ = locks(&scene.lock)).run()
 }

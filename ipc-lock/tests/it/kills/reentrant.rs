@@ -26,7 +26,7 @@ fn scene() -> Scene<Reentrant> {
 }
 
 fn scene_held() -> Scene<Reentrant> {
-    scene().with_other(|mutex, gate| {
+    scene().with_other(|mutex, _, gate| {
         let (_outer, _inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
         gate.stay_until(|| !mutex.waiters().is_empty());
     })
@@ -34,7 +34,7 @@ fn scene_held() -> Scene<Reentrant> {
 
 /// Held until the check begins.
 fn scene_kept() -> Scene<Reentrant> {
-    scene().with_other(|mutex, gate| {
+    scene().with_other(|mutex, _, gate| {
         let (_outer, _inner) = (mutex.lock().unwrap(), mutex.lock().unwrap());
         gate.stay();
     })
@@ -110,7 +110,7 @@ fn held(walk: Walk) -> Report {
         let mutex = ready(scene);
         step.run(|| write_twice(mutex));
     });
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).check(check).run()
+    test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn left(walk: Walk) -> Report {
@@ -157,7 +157,7 @@ fn unlock_for_waiter(walk: Walk) -> Report {
             drop(inner);
         });
     });
-    test.waiter(|scene| { _ = locks(&scene.lock) }).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    test.waiter(|scene| _ = locks(&scene.lock)).check(|scene, _| _ = locks(&scene.lock)).run()
 }
 
 fn recovery(walk: Walk) -> Report {
@@ -172,5 +172,5 @@ fn recovery(walk: Walk) -> Report {
             Err(died) => repair(died),
         });
     });
-    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = locks(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| _ = locks(&scene.lock)).run()
 }

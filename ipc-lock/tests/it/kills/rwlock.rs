@@ -37,14 +37,14 @@ fn scene() -> Scene<Lock> {
 }
 
 fn scene_read() -> Scene<Lock> {
-    scene().with_other(|lock, gate| {
+    scene().with_other(|lock, _, gate| {
         let _guard = lock.read().unwrap();
         gate.stay_until(|| lock.writer().is_some());
     })
 }
 
 fn scene_written() -> Scene<Lock> {
-    scene().with_other(|lock, gate| {
+    scene().with_other(|lock, _, gate| {
         let _guard = lock.write().unwrap();
         gate.stay_until(|| !lock.waiters().is_empty());
     })
@@ -52,14 +52,14 @@ fn scene_written() -> Scene<Lock> {
 
 /// Held until the check begins.
 fn scene_kept_read() -> Scene<Lock> {
-    scene().with_other(|lock, gate| {
+    scene().with_other(|lock, _, gate| {
         let _guard = lock.read().unwrap();
         gate.stay();
     })
 }
 
 fn scene_kept_written() -> Scene<Lock> {
-    scene().with_other(|lock, gate| {
+    scene().with_other(|lock, _, gate| {
         let _guard = lock.write().unwrap();
         gate.stay();
     })
@@ -147,7 +147,7 @@ fn reader(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Loc
             assert_eq!(guard[0], guard[1]);
         });
     });
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go)
+    test.blocked_after(SOON).when_blocked(Scene::go)
 }
 
 fn writer(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Lock>> {
@@ -155,7 +155,7 @@ fn writer(walk: Walk, setup: fn() -> Scene<Lock>) -> KillTest<'static, Scene<Loc
         let lock = ready(scene);
         step.run(|| change(&mut lock.write().unwrap()));
     });
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go)
+    test.blocked_after(SOON).when_blocked(Scene::go)
 }
 
 fn read(walk: Walk) -> Report {
@@ -199,7 +199,7 @@ fn write_after_writer(walk: Walk) -> Report {
     // Killed right after the repair, between the two steps of the release, it was the last to be told.
     let check = |scene: &Scene<Lock>, outcome: Outcome| match outcome {
         Outcome::Completed => assert!(!use_it(&scene.lock)),
-        _ => { _ = use_it(&scene.lock) },
+        _ => _ = use_it(&scene.lock),
     };
     test.check(check).run()
 }
@@ -260,8 +260,8 @@ fn unlock_for_both(walk: Walk) -> Report {
             drop(guard);
         });
     });
-    let test = test.waiter(|scene| { _ = reads(&scene.lock) }).waiter(|scene| { _ = writes(&scene.lock) });
-    test.check(|scene, _| { _ = writes(&scene.lock) }).run()
+    let test = test.waiter(|scene| _ = reads(&scene.lock)).waiter(|scene| _ = writes(&scene.lock));
+    test.check(|scene, _| _ = writes(&scene.lock)).run()
 }
 
 fn recovery(walk: Walk) -> Report {
@@ -276,7 +276,7 @@ fn recovery(walk: Walk) -> Report {
             writes(lock);
         });
     });
-    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| { _ = use_it(&scene.lock) }).run()
+    test.recovery_stride(walk.stride * RECOVERY).check(|scene, _| _ = use_it(&scene.lock)).run()
 }
 
 fn recovery_of_reader(walk: Walk) -> Report {

@@ -9,10 +9,12 @@ use ipc_core::futex;
 use ipc_crash_test::SharedBox;
 use ipc_lock::Mutex;
 
+pub(crate) type Notes = [AtomicU64; 4];
+
 /// A lock, words to leave notes in, and another process.
 pub(crate) struct Scene<L> {
     pub(crate) lock: L,
-    pub(crate) notes: SharedBox<[AtomicU64; 4]>,
+    pub(crate) notes: SharedBox<Notes>,
     other: Option<Other>,
 }
 
@@ -22,8 +24,8 @@ impl<L> Scene<L> {
     }
 
     /// With another process, which runs `body` until that calls [`Gate::stay`].
-    pub(crate) fn with_other(mut self, body: impl FnOnce(&L, &Gate)) -> Scene<L> {
-        let other = Other::start(|gate| body(&self.lock, gate));
+    pub(crate) fn with_other(mut self, body: impl FnOnce(&L, &Notes, &Gate)) -> Scene<L> {
+        let other = Other::start(|gate| body(&self.lock, &self.notes, gate));
         other.gate.await_arrival();
         self.other = Some(other);
         self

@@ -34,7 +34,7 @@ fn scene() -> Scene<Semaphore> {
 
 /// Another process has all permits, and gives them back when it is let on.
 fn scene_exhausted() -> Scene<Semaphore> {
-    scene().with_other(|semaphore, gate| {
+    scene().with_other(|semaphore, _, gate| {
         let _permits = [(); ALL as usize].map(|()| semaphore.acquire());
         gate.stay_until(|| !semaphore.waiters().is_empty());
     })
@@ -42,7 +42,7 @@ fn scene_exhausted() -> Scene<Semaphore> {
 
 /// Until the check begins.
 fn scene_kept() -> Scene<Semaphore> {
-    scene().with_other(|semaphore, gate| {
+    scene().with_other(|semaphore, _, gate| {
         let _permits = [(); ALL as usize].map(|()| semaphore.acquire());
         gate.stay();
     })
@@ -98,7 +98,7 @@ fn free(walk: Walk) -> Report {
 
 fn exhausted(walk: Walk) -> Report {
     let test = test(walk, scene_exhausted, ALL, acquire);
-    test.blocked_after(Duration::from_millis(2)).when_blocked(Scene::go).run()
+    test.blocked_after(SOON).when_blocked(Scene::go).run()
 }
 
 fn left(walk: Walk) -> Report {
