@@ -126,6 +126,7 @@ impl World {
         self.check(pair[0] == pair[1], "a torn pair under the mutex");
         let next = pair[0] + 1;
         *std::hint::black_box(&mut pair[0]) = next;
+        linger(next);
         *std::hint::black_box(&mut pair[1]) = next;
         self.count(Count::Mutex);
     }
@@ -140,6 +141,7 @@ impl World {
         match self.nested.try_lock() {
             Ok(inner) => {
                 inner.set([one + 1, two]);
+                linger(one);
                 inner.set([one + 1, two + 1]);
             }
             Err(_) => self.check(false, "the owner could not lock again"),
@@ -159,6 +161,9 @@ impl World {
             for number in table.iter_mut() {
                 *std::hint::black_box(number) = next;
             }
+            table[15] = next - 1;
+            linger(next);
+            table[15] = next;
             self.count(Count::Write);
         } else {
             let Some((table, told)) = self.got(self.table.read_timeout(HANG), "read lock") else { return };
@@ -262,21 +267,20 @@ impl World {
                 65..80 => self.use_semaphore(place),
                 80..88 => self.use_condvar(place),
                 88..92 => self.event.set(),
-                92..95 => self.event_if_others(),
+                92..95 => {
+                    self.event.set();
+                    self.use_event();
+                }
                 _ => self.use_barrier(),
             }
         }
     }
+}
 
-    /// Waits for the event after it has set it, so that somebody has.
-    fn event_if_others(&self) {
-        self.event.set();
-        self.use_event_or_miss();
-    }
-
-    fn use_event_or_miss(&self) {
-        // Another may have cleared it in between; then others set it now and then.
-        self.use_event();
+/// Now and then, gives others the CPU in the midst of a change, so that it is there that one is killed.
+fn linger(number: u64) {
+    if number.is_multiple_of(4) {
+        std::thread::yield_now();
     }
 }
 

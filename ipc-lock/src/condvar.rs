@@ -77,11 +77,11 @@ impl layout::Condvar {
         let _waiting = self.waiters.enter(party, me);
         let slept = loop {
             let slept = patience.sleep(&self.sequence, before);
-            if self.sequence.load(Ordering::Relaxed) != before {
-                break Slept::Woken;
-            }
-            if slept == Slept::TimedOut || slept == Slept::LookAgain && again == Again::Condition {
-                break slept;
+            match again {
+                Again::Condition => break slept,
+                Again::Sequence if self.sequence.load(Ordering::Relaxed) != before => break Slept::Woken,
+                Again::Sequence if slept == Slept::TimedOut => break slept,
+                Again::Sequence => {}
             }
         };
         let fewer = |sleepers: u32| Some(sleepers.saturating_sub(1));

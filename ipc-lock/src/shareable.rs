@@ -14,6 +14,12 @@ use std::sync::atomic;
 /// - Every bit pattern is a valid value, padding aside.
 /// - It holds no pointer, reference or handle.
 /// - It needs no drop.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot lie in memory that processes share",
+    label = "not plain data",
+    note = "plain data is numbers, atomics, arrays and tuples of them, and structs declared with `ipc_lock::shareable!`",
+    note = "a `bool` or an enum is a `u8` there; what has a pointer, such as `String` or `Vec`, cannot be shared in place"
+)]
 pub unsafe trait Shareable: Send + 'static {}
 
 macro_rules! plain {

@@ -19,6 +19,7 @@ use crate::sys::{self, Exit};
 /// A clone is another handle to the same process. Dropping handles does nothing to the process.
 #[derive(Clone)]
 #[doc(alias = "BaseProcess")]
+#[doc(alias = "sentinel")]
 pub struct Process(Arc<Inner>);
 
 struct Inner {

@@ -218,3 +218,16 @@ fn a_long_action_does_not_outlast_a_deadline() {
         assert_eq!(leader.join().unwrap(), Err(BarrierError::Broken));
     });
 }
+
+#[test]
+fn a_panic_with_a_handle_breaks_it() {
+    let barrier = Barrier::new(2).unwrap();
+    let other = barrier.clone();
+    std::thread::spawn(move || {
+        let _other = other;
+        panic!("on purpose");
+    })
+    .join()
+    .unwrap_err();
+    assert_eq!(barrier.wait(), Err(BarrierError::Broken));
+}
