@@ -10,11 +10,14 @@ use crate::sync::{self, AtomicU32, Ordering, Wake};
 const FIRST: Duration = Duration::from_micros(200);
 
 /// Who waits for one that may die looks again at least so often, until it is arranged that its death wakes him.
-const FOR_OWNER: Duration = Duration::from_millis(8);
+const FOR_OWNER: Duration = Duration::from_millis(4);
+
+/// The same, if that cannot be arranged.
+const UNARRANGED: Duration = Duration::from_millis(20);
 
 /// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often. A look
-/// costs 10 to 30 us, which must not add up to 0.1 % of a CPU.
-const FOR_SIGNAL: Duration = Duration::from_millis(64);
+/// costs 10 to 50 us, which must not add up to 0.1 % of a CPU.
+const FOR_SIGNAL: Duration = Duration::from_millis(80);
 
 /// How long to sleep, sleep after sleep.
 pub(crate) struct Patience {
@@ -95,11 +98,14 @@ impl<W: Default> Lookout<W> {
     ) -> (Slept, Vec<u32>) {
         let slept = self.patience.sleep(word, expected);
         if word.load(Ordering::Relaxed) != expected {
+            // Others may hold it by now, whose death nothing has been arranged for.
+            self.patience = Patience::for_owner(self.patience.deadline);
             return (slept, Vec::new());
         }
         let dead = party.dead(&mut self.watch, &holders());
-        if self.patience.next == FOR_OWNER && dead.is_empty() && party.wake_on_death(&mut self.watch, word) {
-            self.patience.longest = FOR_SIGNAL;
+        if self.patience.next >= FOR_OWNER && dead.is_empty() {
+            let arranged = party.wake_on_death(&mut self.watch, word);
+            self.patience.longest = if arranged { FOR_SIGNAL } else { UNARRANGED };
         }
         (slept, dead)
     }

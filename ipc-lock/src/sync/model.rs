@@ -104,7 +104,8 @@ pub(crate) fn wait_timeout(word: &AtomicU32, expected: u32, timeout: Duration) -
     }
     // As the kernel does it: looks and falls asleep within a lock that who wakes takes as well.
     let asleep = word.queue.as_ref().map(|queue| (queue, queue.lock.lock().unwrap()));
-    if word.value.load(Ordering::Relaxed) != expected {
+    // The kernel sees the last value: otherwise one that looks at old ones could sleep for ever.
+    if word.value.fetch_or(0, Ordering::Relaxed) != expected {
         return Wake::Woken;
     }
     if let Some((queue, lock)) = asleep
