@@ -314,13 +314,21 @@ fn start(world: &World, place: usize, seed: u64) -> i32 {
     unsafe { libc::_exit(101) }
 }
 
-/// Whether it was this process's kill that ended it.
+/// Whether it was this process's kill that ended it, and that in time.
 fn kill_and_reap(pid: i32) -> bool {
     // SAFETY: takes integers; it is not reaped yet, so that the number is its own.
     unsafe { libc::kill(pid, libc::SIGKILL) };
+    let begin = Instant::now();
     let mut status = 0;
     // SAFETY: `status` lives through the call.
-    unsafe { libc::waitpid(pid, &mut status, 0) };
+    while unsafe { libc::waitpid(pid, &mut status, libc::WNOHANG) } == 0 {
+        if begin.elapsed() > HANG {
+            let say = |file: &str| std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap_or_default();
+            eprintln!("hang: {pid} was killed and does not end: {} {}", say("stat"), say("wchan"));
+            return false;
+        }
+        std::thread::sleep(Duration::from_micros(100));
+    }
     libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
 }
 
@@ -350,12 +358,16 @@ fn main() -> ExitCode {
         for since in world.since.iter() {
             longest = longest.max(Duration::from_nanos(now.saturating_sub(since.load(Relaxed))));
         }
-        world.check(kill_and_reap(places[place]), "a process ended by itself");
+        world.check(kill_and_reap(places[place]), "a process ended by itself, or not at all");
         kills += 1;
         world.since[place].store(now, Relaxed);
         places[place] = start(&world, place, random.next() | 1);
     }
-    places.into_iter().for_each(|pid| _ = kill_and_reap(pid));
+    let killing = Instant::now();
+    places
+        .into_iter()
+        .for_each(|pid| world.check(kill_and_reap(pid), "a process ended by itself, or not at all"));
+    let using = Instant::now();
 
     // After the last kill everything can be had, by this process alone.
     world.use_mutex();
@@ -366,7 +378,8 @@ fn main() -> ExitCode {
     world.check(permits.iter().all(Result::is_ok), "a permit is lost");
     world.check(world.permits.try_acquire().is_err(), "there is a permit too many");
     drop(permits);
-    let elapsed = begin.elapsed().as_secs_f64();
+    let end = Instant::now();
+    let elapsed = (end - begin).as_secs_f64();
     let counts: Vec<u64> = world.counts.iter().map(|count| count.load(Relaxed)).collect();
     let turn = *world.turn.lock().unwrap_or_else(|died: OwnerDied<MutexGuard<'_, u64>>| died.into_inner());
     drop(world);
@@ -378,6 +391,8 @@ fn main() -> ExitCode {
     println!("{turn:>12} turns taken in all");
     println!("{:>12.1} ms was the longest that anybody was at one operation", longest.as_secs_f64() * 1e3);
     let left = (own("/proc/self/fd") - descriptors, own("/dev/shm").saturating_sub(files));
+    let [killing, using] = [using - killing, end - using].map(|time| time.as_secs_f64());
+    println!("{killing:>12.1} s to end all of them, {using:.1} s to use everything once more");
     println!("left behind: {} descriptors, {} files", left.0, left.1);
     let bad = counts[Count::Hangs as usize] + counts[Count::Violations as usize];
     let progress = COUNTS[..8].iter().all(|(count, _)| counts[*count as usize] > 0);

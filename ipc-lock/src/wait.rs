@@ -115,9 +115,9 @@ impl Waiters {
     /// Lists this process as waiting, if there is a place, until the result is dropped.
     pub(crate) fn enter<P: Party>(&self, party: &P, me: u32) -> Option<Waiting<'_>> {
         self.claim(0, me).or_else(|| {
-            // Strike off one that was killed here. Only one is asked about, since that costs system calls.
-            let other = self.ids[me as usize % LISTED].load(Ordering::Relaxed);
-            if party.is_dead(other) { self.claim(other, me) } else { None }
+            // Strike off one that was killed here. Only two are asked about, since that costs system calls.
+            let others = [0, 1].map(|next| self.ids[(me as usize + next) % LISTED].load(Ordering::Relaxed));
+            others.into_iter().find(|&id| party.is_dead(id)).and_then(|dead| self.claim(dead, me))
         })
     }
 

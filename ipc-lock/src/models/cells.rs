@@ -40,7 +40,10 @@ fn a_raise_that_is_known_of_is_found() {
         });
         let known = cells.1.load(Ordering::Acquire);
         let found = cells.0.all().map(|(id, _)| id).collect::<Vec<_>>();
-        assert!([TWO, THREE].iter().all(|id| known & 1 << id == 0 || found.contains(id)), "{known:#b} {found:?}");
+        assert!(
+            [TWO, THREE].iter().all(|id| known & 1 << id == 0 || found.contains(id)),
+            "{known:#b} {found:?}"
+        );
         for raiser in raisers {
             raiser.join().unwrap();
         }

@@ -104,8 +104,9 @@ pub(crate) fn wait_timeout(word: &AtomicU32, expected: u32, timeout: Duration) -
     }
     // As the kernel does it: looks and falls asleep within a lock that who wakes takes as well.
     let asleep = word.queue.as_ref().map(|queue| (queue, queue.lock.lock().unwrap()));
-    // The kernel sees the last value: otherwise one that looks at old ones could sleep for ever.
-    if word.value.fetch_or(0, Ordering::Relaxed) != expected {
+    // The kernel sees the last value, as an exchange does, also one that fails. Who saw old ones could sleep for ever.
+    if word.value.compare_exchange(u32::MAX, u32::MAX, Ordering::Relaxed, Ordering::Relaxed) != Err(expected)
+    {
         return Wake::Woken;
     }
     if let Some((queue, lock)) = asleep
