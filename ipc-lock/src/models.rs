@@ -104,6 +104,8 @@ fn run(preemptions: usize, model: impl Fn() + Send + Sync + 'static) -> usize {
     let count = executions.clone();
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound.get_or_insert(preemptions);
+    // Three processes, each killed at every step, take more than the usual number of decisions.
+    builder.max_branches = builder.max_branches.max(20_000);
     builder.check(move || {
         count.fetch_add(1, Ordering::Relaxed);
         model();
