@@ -33,7 +33,8 @@ impl Mapping {
         if !is_sealed && (stat.uid != sys::user() || !stat.is_private) {
             return Err(Cause::NotSealed);
         }
-        if stat.len < size_of::<Header>() as u64 {
+        // Huge pages may be mapped without being there.
+        if sys::has_huge_pages(fd) || stat.len < size_of::<Header>() as u64 {
             return Err(Cause::NotASegment);
         }
         let unknown = Shape { data: size_of::<Header>() as u64, max_len: 0, slots: 0 };

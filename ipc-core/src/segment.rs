@@ -7,6 +7,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::thread;
+use std::time::Duration;
 
 use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -441,8 +443,9 @@ impl Drop for Inner {
 
 /// At the exit of a process nothing is dropped that lies in a static or was leaked.
 extern "C" fn remove_names() {
-    // A thread that runs on may hold the table for ever.
-    let Ok(open) = OPEN.try_lock() else { return };
+    // A thread that runs on may hold the table: for a moment, or, if the process was forked, for ever.
+    let wait = |_| thread::sleep(Duration::from_millis(1));
+    let Some(open) = (0..100).find_map(|_| OPEN.try_lock().map_err(wait).ok()) else { return };
     for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {
         inner.give_up_name();
         // Dropping it here would take the lock again.

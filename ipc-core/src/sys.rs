@@ -74,6 +74,12 @@ pub(crate) fn cannot_shrink(fd: BorrowedFd<'_>) -> bool {
     rustix::fs::fcntl_get_seals(fd).is_ok_and(|seals| seals.contains(SealFlags::SHRINK))
 }
 
+/// Whether the file consists of huge pages. Nobody reserves those here.
+pub(crate) fn has_huge_pages(fd: BorrowedFd<'_>) -> bool {
+    const HUGETLBFS: i64 = 0x9584_58f6;
+    rustix::fs::fstatfs(fd).is_ok_and(|stat| stat.f_type == HUGETLBFS)
+}
+
 /// What fstat says of a file.
 pub(crate) struct Stat {
     /// Device and inode: the same file has the same.
