@@ -5,7 +5,11 @@
 //!
 //! A sleep on a word ends by itself: the sleeper looks again, as it does after a while in reality. On a word for which
 //! [`wait_for_wakes`](AtomicU32::wait_for_wakes) was called it ends by a wake-up only, so that a lost one is a deadlock.
+//!
+//! Two that look again in turn while a third is kept from running would go on for ever. So an execution in which a
+//! thread has slept [`SLEEPS`] times is run to its end in one order only, a fair one.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 pub(crate) use ipc_core::futex::Wake;
@@ -16,6 +20,13 @@ use loom::sync::{Condvar, Mutex, atomic};
 use kill::step;
 #[cfg(test)]
 pub(crate) use kill::{killed_at, kills};
+
+/// So many sleeps of a thread are explored.
+const SLEEPS: u32 = 2;
+
+loom::thread_local! {
+    static SLEPT: Cell<u32> = Cell::new(0);
+}
 
 /// Those who sleep on a word.
 struct Queue {
@@ -114,6 +125,10 @@ pub(crate) fn wait_timeout(word: &AtomicU32, expected: u32, timeout: Duration) -
     {
         drop(queue.woken.wait(lock).unwrap());
         return Wake::Woken;
+    }
+    let slept = SLEPT.with(|slept| slept.replace(slept.get() + 1));
+    if slept == SLEEPS {
+        loom::skip_branch();
     }
     loom::thread::yield_now();
     Wake::TimedOut
