@@ -19,7 +19,7 @@ pub(super) const CASES: &[Entry] = &[
     ("Mutex: lock_timeout, free, unlock", [1, 7], timeout_free),
     ("Mutex: lock_timeout that passes", [101, 2003], timeout_passes),
     ("Mutex: unlock, with two waiters", [1, 7], unlock_for_waiters),
-    ("Mutex: recovery of a killed recovery", [13, 101], recovery),
+    ("Mutex: recovery of a killed recovery", [3, 13], recovery),
 ];
 
 type Pair = [u64; 2];

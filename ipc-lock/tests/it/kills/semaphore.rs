@@ -22,7 +22,7 @@ pub(super) const CASES: &[Entry] = &[
     ("Semaphore: release one too many", [1, 17], over_release),
     ("Semaphore: give back, with two waiters", [1, 11], give_for_waiters),
     ("Semaphore: release, with a waiter", [1, 11], release_for_waiter),
-    ("Semaphore: recovery of a killed recovery", [101, 1009], recovery),
+    ("Semaphore: recovery of a killed recovery", [101, 211], recovery),
 ];
 
 /// How many permits there are in the scenes.
