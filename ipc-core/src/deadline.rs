@@ -19,3 +19,8 @@ pub fn deadline(timeout: Duration) -> Option<Instant> {
 pub fn monotonic() -> Duration {
     crate::sys::monotonic()
 }
+
+/// As [`monotonic`], but up to some milliseconds ago, and several times cheaper.
+pub fn monotonic_coarse() -> Duration {
+    crate::sys::monotonic_coarse()
+}

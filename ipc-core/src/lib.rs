@@ -6,10 +6,13 @@ compile_error!("the ipc crates need 64-bit Linux: futexes, memfd and pidfd");
 
 mod bell;
 mod blob;
+#[cfg(feature = "codec")]
+pub mod codec;
 mod deadline;
 mod error;
 pub mod futex;
 mod header;
+mod hold;
 mod layout;
 mod mapping;
 mod name;
@@ -22,9 +25,10 @@ pub mod transfer;
 mod watch;
 
 pub use blob::Blob;
-pub use deadline::{deadline, monotonic};
+pub use deadline::{deadline, monotonic, monotonic_coarse};
 pub use error::{Cause, Error, Result};
 pub use header::Spec;
+pub use hold::Hold;
 pub use layout::SharedLayout;
 pub use participant::{Identity, Participant, ParticipantId};
 pub use place::Place;

@@ -211,11 +211,15 @@ pub(crate) fn describe(slots: &[Slot], id: ParticipantId) -> Option<Participant>
     Some(Participant { id, pid: state.pid, name, alive })
 }
 
-/// All who take part, and the dead whose slot nobody needed yet.
+/// The identities of all who take part, and of the dead whose slot nobody needed yet.
+pub(crate) fn ids(slots: &[Slot]) -> impl Iterator<Item = ParticipantId> {
+    let states = slots.iter().map(State::load).enumerate().filter(|(_, state)| state.pid != 0);
+    states.map(|(index, state)| ParticipantId::new(index, state.generation))
+}
+
+/// What is known of them.
 pub(crate) fn all(slots: &[Slot]) -> Vec<Participant> {
-    let ids =
-        slots.iter().enumerate().map(|(index, slot)| ParticipantId::new(index, State::load(slot).generation));
-    ids.filter_map(|id| describe(slots, id)).collect()
+    ids(slots).filter_map(|id| describe(slots, id)).collect()
 }
 
 /// Whether anybody alive takes part, other than the one whose identity is the word `except`.

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -265,10 +266,42 @@ impl Segment {
         Ok(())
     }
 
+    /// Has every page of that part of the data in place, which may lie beyond the [length](Segment::len): what is
+    /// between is set aside only when it is reserved, too. For those who lay out the address space by themselves.
+    ///
+    /// # Errors
+    /// As [`grow`](Segment::grow).
+    pub fn reserve(&self, part: Range<u64>) -> Result<()> {
+        let fail = |cause: Cause| Error::new("grow", &*self.0.label, cause);
+        let Shape { data, max_len, .. } = self.0.mapping.shape;
+        if part.start >= part.end || part.end > max_len {
+            let len = part.end.saturating_sub(part.start);
+            return Err(fail(Cause::OutOfBounds { offset: part.start, len, size: max_len }));
+        }
+        reserve(self.as_fd(), data + part.start, data + part.end).map_err(fail)?;
+        self.0.len.fetch_max(part.end, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives the memory of that part of the data back. Who still looks there finds zeroes; who writes there again has to
+    /// [`reserve`](Segment::reserve) it before.
+    ///
+    /// # Errors
+    /// A part that is not in the segment.
+    pub fn release(&self, part: Range<u64>) -> Result<()> {
+        let fail = |cause: Cause| Error::new("shrink", &*self.0.label, cause);
+        let (data, len) = (self.0.mapping.shape.data, part.end.saturating_sub(part.start));
+        if len == 0 || part.end > self.len() {
+            return Err(fail(Cause::OutOfBounds { offset: part.start, len, size: self.len() }));
+        }
+        sys::release(self.as_fd(), data + part.start, len).map_err(|errno| fail(os(errno)))
+    }
+
     /// The `T` at that offset.
     ///
     /// # Errors
     /// [`Cause::OutOfBounds`]; [`Cause::Damaged`] for an offset that is not a multiple of `T`'s alignment.
+    #[inline]
     pub fn at<T: SharedLayout>(&self, offset: u64) -> Result<&T> {
         self.slice(offset, 1).map(|slice| &slice[0])
     }
@@ -277,6 +310,7 @@ impl Segment {
     ///
     /// # Errors
     /// As [`at`](Segment::at).
+    #[inline]
     pub fn slice<T: SharedLayout>(&self, offset: u64, count: usize) -> Result<&[T]> {
         let out = || self.out_of_bounds(offset, (size_of::<T>() as u64).saturating_mul(count as u64));
         let len = size_of::<T>().checked_mul(count).ok_or_else(out)?;
@@ -296,6 +330,7 @@ impl Segment {
     ///
     /// # Errors
     /// [`Cause::OutOfBounds`].
+    #[inline]
     pub fn bytes(&self, offset: u64, len: usize) -> Result<*mut u8> {
         let end = offset.checked_add(len as u64).ok_or_else(|| self.out_of_bounds(offset, len as u64))?;
         // The first look is without a system call: memory that was there stays there.
@@ -367,6 +402,12 @@ impl Segment {
     /// What is known of the process with that identity; `None` if it left or its slot was given away.
     pub fn participant(&self, id: ParticipantId) -> Option<Participant> {
         participant::describe(self.0.mapping.slots(), id)
+    }
+
+    /// The identities of all processes that take part, and of dead ones whose place nobody has needed yet. Asks nobody
+    /// whether they live.
+    pub fn ids(&self) -> impl Iterator<Item = ParticipantId> {
+        participant::ids(self.0.mapping.slots())
     }
 
     /// All processes that take part, and dead ones whose place nobody has needed yet.

@@ -45,6 +45,12 @@ pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Err
     without_signals(|| retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), have, len - have)))
 }
 
+/// Gives the pages of that part of the file back. Who looks there finds zeroes.
+pub(crate) fn release(fd: BorrowedFd<'_>, offset: u64, len: u64) -> Result<(), Errno> {
+    let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+    retry_on_intr(|| rustix::fs::fallocate(fd, flags, offset, len))
+}
+
 /// Runs `f` while this thread takes no signals; they come afterwards.
 fn without_signals<R>(f: impl FnOnce() -> R) -> R {
     let (mut all, mut before) = (MaybeUninit::uninit(), MaybeUninit::uninit());
@@ -167,6 +173,11 @@ pub(crate) fn unlink(path: &Path) -> Result<(), Errno> {
 /// copy.
 pub(crate) fn try_lock(file: BorrowedFd<'_>, byte: u32) -> bool {
     lock_call(file, byte, libc::F_OFD_SETLK, libc::F_WRLCK).is_ok()
+}
+
+/// As [`try_lock`], but others may have it at the same time in this way.
+pub(crate) fn try_share(file: BorrowedFd<'_>, byte: u32) -> bool {
+    lock_call(file, byte, libc::F_OFD_SETLK, libc::F_RDLCK).is_ok()
 }
 
 pub(crate) fn unlock(file: BorrowedFd<'_>, byte: u32) {
@@ -436,7 +447,15 @@ fn absolute(deadline: Instant) -> Result<Timespec, Wake> {
 }
 
 pub(crate) fn monotonic() -> Duration {
-    let now = rustix::time::clock_gettime(ClockId::Monotonic);
+    since_boot(ClockId::Monotonic)
+}
+
+pub(crate) fn monotonic_coarse() -> Duration {
+    since_boot(ClockId::MonotonicCoarse)
+}
+
+fn since_boot(clock: ClockId) -> Duration {
+    let now = rustix::time::clock_gettime(clock);
     // It counts up from 0.
     Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }

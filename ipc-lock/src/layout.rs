@@ -28,7 +28,8 @@ pub(crate) const OUTCOMES: usize = 8;
 
 /// A lock as one word: 0 is free, otherwise it is the identity of the owning process.
 #[repr(C)]
-pub(crate) struct RawLock {
+#[derive(Debug)]
+pub struct RawLock {
     pub(crate) word: AtomicU32,
     /// Not 0 if somebody may sleep on the word. A word of its own, since reading the word that was just swapped would
     /// nearly double the price of a lock.
@@ -40,7 +41,8 @@ pub(crate) struct RawLock {
 
 /// Who sleeps: identities, 0 where nobody does. One that was killed stays until its place is needed.
 #[repr(C)]
-pub(crate) struct Waiters {
+#[derive(Debug)]
+pub struct Waiters {
     pub(crate) ids: [AtomicU32; LISTED],
 }
 

@@ -13,6 +13,7 @@ mod models;
 mod mutex;
 mod object;
 mod party;
+pub mod raw;
 mod reentrant;
 mod report;
 mod rwlock;

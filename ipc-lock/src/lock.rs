@@ -25,7 +25,7 @@ const STOPPED: Duration = Duration::from_millis(100);
 
 /// How a lock was got.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Acquired {
+pub enum Acquired {
     /// From one who released it.
     Clean,
     /// From one who died with it.
@@ -34,7 +34,7 @@ pub(crate) enum Acquired {
 
 /// The deadline has passed.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct TimedOut;
+pub struct TimedOut;
 
 impl RawLock {
     #[inline]
@@ -44,7 +44,7 @@ impl RawLock {
 
     /// Waits for the lock.
     #[inline]
-    pub(crate) fn lock<P: Party>(&self, party: &P, me: u32) -> Acquired {
+    pub fn lock<P: Party>(&self, party: &P, me: u32) -> Acquired {
         if self.take(0, me).is_ok() {
             return Acquired::Clean;
         }
@@ -58,7 +58,7 @@ impl RawLock {
 
     /// Waits for the lock until `deadline`; for ever if there is none.
     #[inline]
-    pub(crate) fn lock_until<P: Party>(
+    pub fn lock_until<P: Party>(
         &self,
         party: &P,
         me: u32,
@@ -72,7 +72,7 @@ impl RawLock {
 
     /// The lock, if it is free or its owner dead.
     #[inline]
-    pub(crate) fn try_lock<P: Party>(&self, party: &P, me: u32) -> Option<Acquired> {
+    pub fn try_lock<P: Party>(&self, party: &P, me: u32) -> Option<Acquired> {
         match self.take(0, me) {
             Ok(_) => Some(Acquired::Clean),
             Err(owner) => self.take_over(owner, me, || party.is_dead(owner)),
@@ -154,7 +154,7 @@ impl RawLock {
     /// Waits for a lock that is held for a few instructions at a time: until `deadline`, and a little longer, so that
     /// an owner that was put off the CPU is no reason to give up. One that was stopped is.
     #[inline]
-    pub(crate) fn lock_inner<P: Party>(
+    pub fn lock_inner<P: Party>(
         &self,
         party: &P,
         me: u32,
@@ -169,7 +169,7 @@ impl RawLock {
 
     /// Releases the lock, which the caller holds.
     #[inline]
-    pub(crate) fn unlock(&self) {
+    pub fn unlock(&self) {
         self.word.store(0, Ordering::Release);
         if self.asleep.load(Ordering::Relaxed) != 0 {
             self.wake();
@@ -184,7 +184,7 @@ impl RawLock {
     }
 
     /// The identity of who holds it, dead or alive; `None` if it is free.
-    pub(crate) fn owner(&self) -> Option<u32> {
+    pub fn owner(&self) -> Option<u32> {
         Some(self.word.load(Ordering::Relaxed)).filter(|&owner| owner != 0)
     }
 

@@ -5,7 +5,7 @@ use ipc_core::{Identity, ParticipantId, Segment, Watch};
 use crate::sync::AtomicU32;
 
 /// The processes around a lock. Real ones take part in a segment; the models have their own.
-pub(crate) trait Party {
+pub trait Party {
     /// What is remembered between questions.
     type Watch: Default;
 
@@ -46,7 +46,7 @@ impl Party for Segment {
 
 /// This process in the segment of a lock.
 #[inline]
-pub(crate) fn identity(segment: &Segment) -> Identity<'_> {
+pub fn identity(segment: &Segment) -> Identity<'_> {
     match segment.identity() {
         Ok(identity) => identity,
         Err(error) => no_identity(&error),

@@ -22,7 +22,8 @@ pub(crate) fn holder(segment: &Segment, lock: &RawLock) -> Option<Holder> {
     Some(Holder { process, seen_for: lock.held_for(owner) })
 }
 
-pub(crate) fn waiters(segment: &Segment, waiters: &Waiters) -> Vec<Participant> {
+/// The processes listed there, without the dead.
+pub fn waiters(segment: &Segment, waiters: &Waiters) -> Vec<Participant> {
     let process = |id| segment.participant(ParticipantId::from_word(id)?);
     waiters.all().into_iter().filter_map(process).filter(|process| process.alive).collect()
 }

@@ -20,7 +20,8 @@ const UNARRANGED: Duration = Duration::from_millis(20);
 const FOR_SIGNAL: Duration = Duration::from_millis(80);
 
 /// How long to sleep, sleep after sleep.
-pub(crate) struct Patience {
+#[derive(Debug)]
+pub struct Patience {
     first: Duration,
     next: Duration,
     longest: Duration,
@@ -28,8 +29,8 @@ pub(crate) struct Patience {
 }
 
 /// What ended a sleep.
-#[derive(PartialEq, Eq)]
-pub(crate) enum Slept {
+#[derive(Debug, PartialEq, Eq)]
+pub enum Slept {
     /// The word may have changed.
     Woken,
     /// Nothing happened: time to see whether somebody died.
@@ -44,18 +45,18 @@ impl Patience {
     }
 
     /// For one who waits for something that a process holds.
-    pub(crate) fn for_owner(deadline: Option<Instant>) -> Patience {
+    pub fn for_owner(deadline: Option<Instant>) -> Patience {
         Patience::new(FIRST, FOR_OWNER, deadline)
     }
 
     /// For one who waits for something that any process may do. There is nobody to look after, and an early alarm
     /// costs time: the clock of the CPU has to be set for it.
-    pub(crate) fn for_signal(deadline: Option<Instant>) -> Patience {
+    pub fn for_signal(deadline: Option<Instant>) -> Patience {
         Patience::new(FOR_SIGNAL, FOR_SIGNAL, deadline)
     }
 
     /// Sleeps while the word is `expected`.
-    pub(crate) fn sleep(&mut self, word: &AtomicU32, expected: u32) -> Slept {
+    pub fn sleep(&mut self, word: &AtomicU32, expected: u32) -> Slept {
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
         let is_last = left.is_some_and(|left| left <= self.next);
         let timeout = if is_last { left.unwrap_or_default() } else { self.next };
@@ -77,19 +78,21 @@ impl Patience {
 }
 
 /// Looks after those that somebody waits for.
-pub(crate) struct Lookout<W> {
+#[derive(Debug)]
+pub struct Lookout<W> {
     watch: W,
     patience: Patience,
 }
 
 impl<W: Default> Lookout<W> {
-    pub(crate) fn new(deadline: Option<Instant>) -> Lookout<W> {
+    /// Looks after nobody yet.
+    pub fn new(deadline: Option<Instant>) -> Lookout<W> {
         Lookout { watch: W::default(), patience: Patience::for_owner(deadline) }
     }
 
     /// Sleeps while the word is `expected`. What ended it, and who out of `holders`, asked then, is dead, if nothing else
     /// has happened to the word.
-    pub(crate) fn sleep<P: Party<Watch = W>>(
+    pub fn sleep<P: Party<Watch = W>>(
         &mut self,
         party: &P,
         word: &AtomicU32,
@@ -113,7 +116,7 @@ impl<W: Default> Lookout<W> {
 
 impl Waiters {
     /// Lists this process as waiting, if there is a place, until the result is dropped.
-    pub(crate) fn enter<P: Party>(&self, party: &P, me: u32) -> Option<Waiting<'_>> {
+    pub fn enter<P: Party>(&self, party: &P, me: u32) -> Option<Waiting<'_>> {
         self.claim(0, me).or_else(|| {
             // Strike off one that was killed here. Only two are asked about, since that costs system calls.
             let others = [0, 1].map(|next| self.ids[(me as usize + next) % LISTED].load(Ordering::Relaxed));
@@ -130,13 +133,15 @@ impl Waiters {
     }
 
     /// Everybody listed, a process once for each of its threads.
-    pub(crate) fn all(&self) -> Vec<u32> {
+    pub fn all(&self) -> Vec<u32> {
         self.ids.iter().map(|place| place.load(Ordering::Relaxed)).filter(|&id| id != 0).collect()
     }
 }
 
 /// A place in the list of waiters.
-pub(crate) struct Waiting<'a>(&'a AtomicU32);
+#[derive(Debug)]
+#[must_use = "listed until this is dropped"]
+pub struct Waiting<'a>(&'a AtomicU32);
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {

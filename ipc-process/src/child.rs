@@ -9,11 +9,11 @@ use std::time::{Duration, Instant};
 use ipc_core::transfer::Parcel;
 use serde::de::DeserializeOwned;
 
-use crate::codec;
 use crate::join::{Failure, JoinError};
 use crate::process::Process;
 use crate::sys::Exit;
 use crate::wire::Report;
+use ipc_core::codec::{self, CodecError};
 
 /// A child process that returns an `R`.
 ///
@@ -109,9 +109,10 @@ fn result<R: DeserializeOwned>(channel: &OwnedFd, exit: Exit) -> Result<R, Failu
         });
     };
     parcel.unpack(|bytes| {
-        let (report, rest) = codec::decode(bytes).map_err(Failure::Result)?;
+        let bad = |error: CodecError| Failure::Result(error.into());
+        let (report, rest) = codec::decode(bytes).map_err(bad)?;
         match report {
-            Report::Returned => codec::decode(rest).map(|(result, _)| result).map_err(Failure::Result),
+            Report::Returned => codec::decode(rest).map(|(result, _)| result).map_err(bad),
             Report::Panicked(panic) => Err(Failure::Panicked(panic)),
             Report::NotStarted(why) => Err(Failure::NotStarted(why)),
             Report::BadArguments(why) => Err(Failure::Arguments(why)),

@@ -13,12 +13,12 @@ use ipc_core::transfer::Parcel;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::codec;
 use crate::current::{self, Current};
 use crate::function::{self, Function};
 use crate::join::Panic;
 use crate::sys;
 use crate::wire::{Report, Start};
+use ipc_core::codec;
 
 /// Set in the environment of a child until it has started.
 pub(crate) const MARK: &str = "IPC_PROCESS_CHILD";
@@ -51,7 +51,12 @@ where
 
 /// A report, and what follows it.
 pub(crate) fn pack<H: Serialize, T: Serialize>(head: &H, tail: &T) -> Result<Parcel, String> {
-    Parcel::pack(|| codec::encode(tail, codec::encode(head, Vec::new())?))
+    Parcel::pack(|| {
+        let mut bytes = Vec::new();
+        codec::encode(head, &mut bytes)?;
+        codec::encode(tail, &mut bytes)?;
+        Ok(bytes)
+    })
 }
 
 fn report(report: &Report) -> Parcel {
@@ -138,7 +143,7 @@ fn begin() -> Result<Call, Report> {
     let parcel = Parcel::receive(channel).map_err(|error| fail(&error.to_string()))?;
     let parcel = parcel.ok_or_else(|| fail("its parent sent nothing"))?;
     parcel.unpack(|bytes| {
-        let (start, args) = codec::decode::<Start>(bytes).map_err(|why| fail(&why))?;
+        let (start, args) = codec::decode::<Start>(bytes).map_err(|why| fail(&why.to_string()))?;
         if start.executable != sys::executable().map_err(|error| fail(&error.to_string()))? {
             return Err(fail("it does not run the program that its parent runs"));
         }

@@ -2,7 +2,6 @@
 #![deny(unsafe_code)]
 
 mod child;
-mod codec;
 mod current;
 mod entry;
 mod function;

@@ -1,24 +1,73 @@
-//! Values to bytes and back, with the words of a value that refuses.
+//! Values to bytes and back, with the words of a value that refuses: the form in which all crates of the family send
+//! values. With the feature `codec` only.
 //!
 //! postcard drops the text of an error that a type's own `Serialize` makes. So a value that has failed is walked through
 //! once more, for the text alone. That cannot be done for a `Deserialize`, whose words are lost.
 
 use std::fmt;
 
-use serde::de::DeserializeOwned;
-use serde::ser::{self, Serialize, Serializer};
+use serde_core::de::DeserializeOwned;
+use serde_core::ser::{self, Serialize, Serializer};
 
-/// Appends the value's bytes; or says why it has none.
-pub(crate) fn encode<T: Serialize>(value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
-    postcard::to_extend(value, bytes).map_err(|error| match value.serialize(Walk) {
-        Err(Words(why)) if error == postcard::Error::SerdeSerCustom => why,
-        _ => error.to_string(),
+/// Why a value has no bytes, or bytes are no value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CodecError(String);
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for CodecError {}
+
+impl From<CodecError> for String {
+    fn from(error: CodecError) -> String {
+        error.0
+    }
+}
+
+/// Appends the value's bytes.
+///
+/// # Errors
+/// In the words of the value's own `Serialize`, if it is that which refuses; the bytes are then longer by what was written
+/// before.
+pub fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
+    let written = postcard::serialize_with_flavor(value, Append(bytes));
+    written.map_err(|error| match value.serialize(Walk) {
+        Err(Words(why)) if error == postcard::Error::SerdeSerCustom => CodecError(why),
+        _ => CodecError(error.to_string()),
     })
 }
 
-/// The value at the start of the bytes, and those after it; or why there is none.
-pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), String> {
-    postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
+/// The value at the start of the bytes, and those after it.
+///
+/// # Errors
+/// The bytes are no value of that type.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
+    postcard::take_from_bytes(bytes).map_err(|error| CodecError(error.to_string()))
+}
+
+struct Append<'a>(&'a mut Vec<u8>);
+
+impl postcard::ser_flavors::Flavor for Append<'_> {
+    type Output = ();
+
+    #[inline]
+    fn try_push(&mut self, byte: u8) -> postcard::Result<()> {
+        self.0.push(byte);
+        Ok(())
+    }
+
+    #[inline]
+    fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn finalize(self) -> postcard::Result<()> {
+        Ok(())
+    }
 }
 
 /// Writes nothing.

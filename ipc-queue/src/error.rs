@@ -1,0 +1,112 @@
+//! What the verbs refuse with. A value that was not taken is inside.
+
+use std::error;
+use std::fmt;
+
+use ipc_core::Error;
+
+macro_rules! refusals {
+    (@inner $name:ident $($with_value:ident)+) => {
+        impl<T> $name<T> {
+            /// The value that was not taken.
+            pub fn into_inner(self) -> T {
+                match self {
+                    $($name::$with_value(value) => value,)+
+                    $name::Fault(value, _) => value,
+                }
+            }
+        }
+    };
+    ($($(#[$doc:meta])* $name:ident $(<$value:ident>)? {
+        $($(#[$variant_doc:meta])* $variant:ident $(($held:ty))? => $text:literal,)+
+    })+) => { $(
+        $(#[$doc])*
+        #[non_exhaustive]
+        pub enum $name $(<$value>)? {
+            $($(#[$variant_doc])* $variant $(($held))?,)+
+            /// Something else is wrong, and says what.
+            Fault($($value,)? Error),
+        }
+
+        impl $(<$value>)? fmt::Debug for $name $(<$value>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $($name::$variant { .. } => f.write_str(stringify!($variant)),)+
+                    $name::Fault(.., error) => f.debug_tuple("Fault").field(error).finish(),
+                }
+            }
+        }
+
+        impl $(<$value>)? fmt::Display for $name $(<$value>)? {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $($name::$variant { .. } => f.write_str($text),)+
+                    $name::Fault(.., error) => error.fmt(f),
+                }
+            }
+        }
+
+        impl $(<$value>)? error::Error for $name $(<$value>)? {
+            fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+                match self {
+                    $name::Fault(.., error) => error.source(),
+                    _ => None,
+                }
+            }
+        }
+    )+ };
+}
+
+refusals! {
+    /// A `put` was refused.
+    PutError<T> {
+        /// The queue was closed, or there is nobody left to get anything.
+        Closed(T) => "the queue is closed",
+    }
+
+    /// A `try_put` was refused.
+    #[doc(alias = "queue.Full")]
+    TryPutError<T> {
+        /// There are as many items as the queue can hold.
+        Full(T) => "the queue is full",
+        /// The queue was closed, or there is nobody left to get anything.
+        Closed(T) => "the queue is closed",
+    }
+
+    /// A `put_timeout` or `put_deadline` was refused.
+    #[doc(alias = "queue.Full")]
+    PutTimeoutError<T> {
+        /// The queue was full all the time.
+        Timeout(T) => "the queue was full all the time",
+        /// The queue was closed, or there is nobody left to get anything.
+        Closed(T) => "the queue is closed",
+    }
+
+    /// A `get` has nothing.
+    GetError {
+        /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
+        Closed => "the queue is closed and empty",
+    }
+
+    /// A `try_get` has nothing.
+    #[doc(alias = "queue.Empty")]
+    TryGetError {
+        /// There is nothing now.
+        Empty => "the queue is empty",
+        /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
+        Closed => "the queue is closed and empty",
+    }
+
+    /// A `get_timeout` or `get_deadline` has nothing.
+    #[doc(alias = "queue.Empty")]
+    GetTimeoutError {
+        /// The queue was empty all the time.
+        Timeout => "the queue was empty all the time",
+        /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
+        Closed => "the queue is closed and empty",
+    }
+}
+
+refusals!(@inner PutError Closed);
+refusals!(@inner TryPutError Full Closed);
+refusals!(@inner PutTimeoutError Timeout Closed);

@@ -1,0 +1,20 @@
+//! Queues.
+#![deny(unsafe_code)]
+
+mod bytes;
+mod core;
+mod error;
+mod layout;
+mod memory;
+mod queue;
+mod region;
+mod ring;
+mod roles;
+mod values;
+mod verbs;
+mod wait;
+
+pub use bytes::{Bytes, Reservation};
+pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+pub use queue::{Queue, Stats};
+pub use roles::{Consumer, IntoIter, Producer};

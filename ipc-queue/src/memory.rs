@@ -1,0 +1,53 @@
+//! The bytes of items, in and out. No reference to them is ever made, since other processes may be writing there.
+#![allow(unsafe_code)]
+
+use std::ptr;
+use std::sync::atomic::AtomicU64;
+
+use ipc_core::{Cause, Error, Result, Segment};
+
+use crate::ring::Record;
+
+/// The word at that position.
+#[inline]
+pub(crate) fn word(segment: &Segment, position: u64) -> Result<&AtomicU64> {
+    segment.at(position)
+}
+
+/// Copies bytes into the segment.
+#[inline]
+pub(crate) fn write(segment: &Segment, position: u64, bytes: &[u8]) -> Result<()> {
+    let to = segment.bytes(position, bytes.len())?;
+    // SAFETY: `to` has room for that many, which was just checked, and is in shared memory, where no `&mut` of this
+    // process is. Another process that writes there at the same time can spoil the bytes, and nothing else.
+    unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), to, bytes.len()) };
+    Ok(())
+}
+
+/// Appends bytes of the segment.
+#[inline]
+pub(crate) fn read(segment: &Segment, record: Record, to: &mut Vec<u8>) -> Result<()> {
+    let Record { at, len } = record;
+    let from = segment.bytes(at, len)?;
+    let no_memory = |_| {
+        let cause = Cause::NoMemory { asked: len as u64, available: 0 };
+        Error::new("copy an item out of", segment.label(), cause)
+    };
+    to.try_reserve(len).map_err(no_memory)?;
+    let end = to.spare_capacity_mut().as_mut_ptr().cast::<u8>();
+    // SAFETY: `from` has that many bytes and `end` room for them, which was just seen to, and they do not overlap: one is
+    // shared memory, the other the allocator's.
+    unsafe { ptr::copy_nonoverlapping(from, end, len) };
+    // SAFETY: so many more bytes are initialised by now.
+    unsafe { to.set_len(to.len() + len) };
+    Ok(())
+}
+
+/// Copies bytes of the segment into a buffer, which gives their number.
+#[inline]
+pub(crate) fn read_into(segment: &Segment, position: u64, to: &mut [u8]) -> Result<()> {
+    let from = segment.bytes(position, to.len())?;
+    // SAFETY: as in `read`.
+    unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
+    Ok(())
+}

@@ -1,0 +1,363 @@
+//! Records into the regions and out of them. See `layout.rs` for what lies where.
+//!
+//! The two ends have a lock each, and know of each other only `state` and the position that belongs to it. What is
+//! written becomes visible by one store, [`Writer::commit`]; what is read is given up by one store,
+//! [`Reader::commit`]. Killed before it, a process has done nothing.
+//!
+//! When a region is full, the writer goes on in a larger one; the reader follows when it has read the rest, and gives
+//! the region back.
+
+use std::sync::atomic::{Ordering, fence};
+
+use ipc_core::{Cause, Error, Result, Segment};
+
+use crate::layout::{End, JUMP, Queue};
+use crate::memory;
+use crate::region::{KEPT_CLASS, Region, WORD, record_len};
+
+/// A queue in its segment.
+#[derive(Clone, Copy)]
+pub(crate) struct Ring<'a> {
+    pub(crate) queue: &'a Queue,
+    pub(crate) segment: &'a Segment,
+}
+
+/// Why nothing was written.
+pub(crate) enum Refused {
+    Full,
+    Fault(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Refused {
+        Refused::Fault(error)
+    }
+}
+
+impl End {
+    /// Items that have passed, and the position.
+    #[inline]
+    fn now(&self) -> (u64, u64) {
+        let state = self.state.load(Ordering::Relaxed);
+        (state >> 1, self.at[(state & 1) as usize].load(Ordering::Relaxed))
+    }
+
+    /// Within the lock: moves the end.
+    #[inline]
+    fn set(&self, passed: u64, position: u64) {
+        let other = !self.state.load(Ordering::Relaxed) & 1;
+        self.at[other as usize].store(position, Ordering::Relaxed);
+        self.state.store(passed << 1 | other, Ordering::Release);
+    }
+
+    /// `state` and the position that belongs to it, without the lock; `None` if it moves all the time.
+    fn snapshot(&self) -> Option<(u64, u64)> {
+        (0..1000).find_map(|_| {
+            let state = self.state.load(Ordering::Acquire);
+            let position = self.at[(state & 1) as usize].load(Ordering::Relaxed);
+            fence(Ordering::Acquire);
+            (self.state.load(Ordering::Relaxed) == state).then_some((state, position))
+        })
+    }
+
+    /// Items that have passed.
+    #[inline]
+    pub(crate) fn passed(&self) -> u64 {
+        self.state.load(Ordering::Acquire) >> 1
+    }
+}
+
+impl<'a> Ring<'a> {
+    /// Lays out an empty queue whose smallest region is `base`.
+    pub(crate) fn init(self, capacity: u64, base: Region) {
+        let Queue { tail, head, .. } = self.queue;
+        for end in [tail, head] {
+            end.at[0].store(base.start(), Ordering::Relaxed);
+            end.seen_at.store(base.start(), Ordering::Relaxed);
+        }
+        self.queue.capacity.store(capacity, Ordering::Relaxed);
+        self.queue.regions.store(base.bit(), Ordering::Relaxed);
+        self.queue.base.store(base.class, Ordering::Relaxed);
+    }
+
+    #[cold]
+    pub(crate) fn damaged(self, field: &'static str) -> Error {
+        Error::new("use", self.segment.label(), Cause::Damaged { field })
+    }
+
+    #[inline]
+    fn region(self, position: u64) -> Result<Region> {
+        Region::of(position).ok_or_else(|| self.damaged("position"))
+    }
+
+    /// After the owner of `end`'s lock died: a region that it was about to use, or had left, is nobody's.
+    #[cold]
+    pub(crate) fn repair(self, end: &End) {
+        let moving = Region { class: end.moving.load(Ordering::Relaxed) };
+        if moving.class != 0 {
+            let is_left = Region::of(end.now().1).is_some_and(|region| region != moving);
+            if is_left && Region::of(1 << (moving.class & 63)).is_some() {
+                self.give_back(moving);
+            }
+            end.moving.store(0, Ordering::Relaxed);
+        }
+    }
+
+    fn give_back(self, region: Region) {
+        if region.class != self.queue.base.load(Ordering::Relaxed) {
+            // If it cannot be given back it stays, and is used again.
+            let _ = self.segment.release(region.start()..region.end());
+        }
+        self.queue.regions.fetch_and(!region.bit(), Ordering::Release);
+    }
+
+    /// Within the tail's lock.
+    #[inline]
+    pub(crate) fn writer(self) -> Writer<'a> {
+        let (passed, position) = self.queue.tail.now();
+        Writer { ring: self, passed, position }
+    }
+
+    /// Within the head's lock.
+    #[inline]
+    pub(crate) fn reader(self) -> Reader<'a> {
+        let (passed, position) = self.queue.head.now();
+        Reader { ring: self, passed, position }
+    }
+}
+
+/// Writes records; none is there before [`commit`](Writer::commit).
+pub(crate) struct Writer<'a> {
+    ring: Ring<'a>,
+    passed: u64,
+    position: u64,
+}
+
+impl Writer<'_> {
+    /// Finds room for a record and writes its head; the position of its bytes.
+    #[inline]
+    pub(crate) fn push(&mut self, len: usize) -> Result<u64, Refused> {
+        let (ring, tail) = (self.ring, &self.ring.queue.tail);
+        let capacity = ring.queue.capacity.load(Ordering::Relaxed);
+        let room = |seen: u64| self.passed.wrapping_sub(seen >> 1) < capacity;
+        if !room(tail.seen.load(Ordering::Relaxed)) && !room(self.look()?.0) {
+            return Err(Refused::Full);
+        }
+        let need = record_len(len as u64).ok_or_else(|| self.too_large(len))?;
+        let region = ring.region(self.position)?;
+        let at = match region.place(self.position, tail.seen_at.load(Ordering::Relaxed), need) {
+            Some(at) if at == self.position => at,
+            place => self.place_elsewhere(region, place, need, len)?,
+        };
+        memory::word(ring.segment, at)?.store(len as u64, Ordering::Relaxed);
+        if at != self.position {
+            memory::word(ring.segment, self.position)?.store(JUMP | at, Ordering::Relaxed);
+        }
+        self.passed += 1;
+        self.position = at + need;
+        Ok(at + WORD)
+    }
+
+    /// Makes everything pushed visible.
+    #[inline]
+    pub(crate) fn commit(&mut self) {
+        let tail = &self.ring.queue.tail;
+        tail.set(self.passed, self.position);
+        if tail.moving.load(Ordering::Relaxed) != 0 {
+            tail.moving.store(0, Ordering::Release);
+        }
+    }
+
+    /// Looks where the reader is: its state and position.
+    #[inline]
+    fn look(&self) -> Result<(u64, u64)> {
+        let Queue { head, tail, .. } = self.ring.queue;
+        let (state, position) = head.snapshot().ok_or_else(|| self.ring.damaged("head"))?;
+        tail.seen.store(state, Ordering::Relaxed);
+        tail.seen_at.store(position, Ordering::Relaxed);
+        Ok((state, position))
+    }
+
+    /// Not right behind the last record: at the start of the region, or in another.
+    #[cold]
+    fn place_elsewhere(
+        &mut self,
+        region: Region,
+        place: Option<u64>,
+        need: u64,
+        len: usize,
+    ) -> Result<u64, Refused> {
+        let (state, reader) = self.look()?;
+        let backlog = self.passed.wrapping_sub(state >> 1);
+        let place = match region.place(self.position, reader, need) {
+            Some(at) if at == self.position => return Ok(at),
+            // At the end of a large region with little in it, go on in a smaller one.
+            Some(at) if region.class > KEPT_CLASS && backlog > 0 => {
+                self.smaller(region, reader, need).or(Some(at))
+            }
+            found => found.or(place),
+        };
+        match place {
+            Some(at) => Ok(at),
+            None => self.enter_larger(region, need, len),
+        }
+    }
+
+    /// A region that is much smaller, but large enough for what is in this one.
+    fn smaller(&mut self, region: Region, reader: u64, need: u64) -> Option<u64> {
+        let used = if Region::of(reader) == Some(region) {
+            self.position.wrapping_sub(reader) % region.len()
+        } else {
+            return None;
+        };
+        let small = Region::with_len(used.checked_add(need)?.checked_mul(4)?)?;
+        (small.class + 2 < region.class).then_some(())?;
+        self.enter(Region { class: small.class.max(KEPT_CLASS) }).ok()
+    }
+
+    fn enter_larger(&mut self, region: Region, need: u64, len: usize) -> Result<u64, Refused> {
+        let too_large = || Refused::Fault(self.too_large(len));
+        // With room for some more of its size.
+        let wanted =
+            Region::with_len(need.saturating_mul(4)).or(Region::with_len(need.saturating_add(2 * WORD)));
+        let wanted = wanted.ok_or_else(too_large)?;
+        let used = self.ring.queue.regions.load(Ordering::Acquire);
+        let is_free = |class: &u32| used & 1 << class == 0;
+        let class = (wanted.class.max(region.class + 1)..=crate::layout::MAX_CLASS).find(is_free);
+        let class = class.ok_or_else(|| {
+            let cause = Cause::NoMemory { asked: need, available: 0 };
+            Refused::Fault(Error::new("grow", self.ring.segment.label(), cause))
+        })?;
+        self.enter(Region { class })
+    }
+
+    /// Sets a region aside; its start.
+    fn enter(&mut self, region: Region) -> Result<u64, Refused> {
+        let Ring { queue, segment } = self.ring;
+        if queue.regions.load(Ordering::Acquire) & region.bit() != 0 {
+            return Err(Refused::Full);
+        }
+        // A kill forgets at most one region.
+        self.commit();
+        queue.tail.moving.store(region.class, Ordering::Release);
+        queue.regions.fetch_or(region.bit(), Ordering::AcqRel);
+        if region.class != queue.base.load(Ordering::Relaxed) {
+            if let Err(error) = segment.reserve(region.start()..region.end()) {
+                queue.regions.fetch_and(!region.bit(), Ordering::Release);
+                queue.tail.moving.store(0, Ordering::Relaxed);
+                return Err(error.into());
+            }
+            queue.grown.store(milliseconds(), Ordering::Relaxed);
+        }
+        Ok(region.start())
+    }
+
+    #[cold]
+    fn too_large(&self, len: usize) -> Error {
+        let cause = Cause::OutOfBounds {
+            offset: 0,
+            len: len as u64,
+            size: (1 << crate::layout::MAX_CLASS) - 2 * WORD,
+        };
+        Error::new("put into", self.ring.segment.label(), cause)
+    }
+}
+
+/// Reads records; they stay until [`commit`](Reader::commit).
+pub(crate) struct Reader<'a> {
+    ring: Ring<'a>,
+    passed: u64,
+    position: u64,
+}
+
+/// A record's bytes.
+#[derive(Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) at: u64,
+    pub(crate) len: usize,
+}
+
+impl Reader<'_> {
+    /// The next record, if there is one.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<Record>> {
+        let (ring, Queue { head, tail, .. }) = (self.ring, self.ring.queue);
+        if head.seen.load(Ordering::Relaxed) >> 1 == self.passed {
+            // Whoever sees the state sees the records.
+            let state = tail.state.load(Ordering::Acquire);
+            head.seen.store(state, Ordering::Relaxed);
+            if state >> 1 == self.passed {
+                return Ok(None);
+            }
+        }
+        let mut word = self.word()?;
+        if word & JUMP != 0 {
+            self.follow(word & !JUMP)?;
+            word = self.word()?;
+        }
+        let region = ring.region(self.position)?;
+        let end = record_len(word).and_then(|len| len.checked_add(self.position));
+        let end = end.filter(|&end| end < region.end()).ok_or_else(|| ring.damaged("record"))?;
+        let record = Record { at: self.position + WORD, len: word as usize };
+        self.passed += 1;
+        self.position = end;
+        Ok(Some(record))
+    }
+
+    fn word(&self) -> Result<u64> {
+        Ok(memory::word(self.ring.segment, self.position)?.load(Ordering::Relaxed))
+    }
+
+    #[cold]
+    fn follow(&mut self, to: u64) -> Result<()> {
+        let (from, region) = (self.ring.region(self.position)?, self.ring.region(to)?);
+        if to != region.start() {
+            return Err(self.ring.damaged("jump"));
+        }
+        if from == region {
+            self.position = to;
+            return Ok(());
+        }
+        let head = &self.ring.queue.head;
+        head.moving.store(from.class, Ordering::Release);
+        self.position = to;
+        self.commit();
+        self.ring.give_back(from);
+        head.moving.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Gives up everything read.
+    #[inline]
+    pub(crate) fn commit(&mut self) {
+        self.ring.queue.head.set(self.passed, self.position);
+    }
+}
+
+impl Reader<'_> {
+    /// Within both locks: if nothing is left in a region that is large, both ends go back to the first one.
+    #[cold]
+    pub(crate) fn trim(mut self) -> Result<()> {
+        let Ring { queue, segment } = self.ring;
+        let mut writer = self.ring.writer();
+        let base = Region { class: queue.base.load(Ordering::Relaxed) };
+        let region = self.ring.region(writer.position)?;
+        if writer.passed != self.passed || region.class <= KEPT_CLASS || Region::of(base.start()).is_none() {
+            return Ok(());
+        }
+        if self.position != writer.position {
+            // The writer has jumped already.
+            return Ok(());
+        }
+        let Ok(start) = writer.enter(base) else { return Ok(()) };
+        memory::word(segment, writer.position)?.store(JUMP | start, Ordering::Relaxed);
+        writer.position = start;
+        writer.commit();
+        self.follow(start)
+    }
+}
+
+/// Milliseconds of the monotonic clock, which all processes share, cut off.
+pub(crate) fn milliseconds() -> u32 {
+    ipc_core::monotonic().as_millis() as u32
+}

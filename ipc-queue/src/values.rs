@@ -1,0 +1,148 @@
+//! Values of a type through a queue of records.
+
+use std::cell::Cell;
+use std::iter;
+
+use ipc_core::{Cause, Error, codec};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::bytes;
+use crate::core::{Core, GetRefused, Gone, Patient, PutRefused};
+use crate::memory;
+
+/// Memory that each thread keeps for encoded values, up to this many bytes.
+const KEPT: usize = 1 << 20;
+
+thread_local! {
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Runs `f` with an empty buffer. A value's own code may run meanwhile, and use a queue in turn: it gets another one.
+fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+    let mut scratch = SCRATCH.with(Cell::take);
+    scratch.clear();
+    let result = f(&mut scratch);
+    if scratch.capacity() <= KEPT {
+        SCRATCH.with(|kept| kept.set(scratch));
+    }
+    result
+}
+
+/// A batch is written in parts of about so many bytes, each within one lock.
+const PART: usize = 64 << 10;
+/// And at most so many items.
+const PART_ITEMS: usize = 1024;
+/// More are not got at once.
+const LARGE: usize = 1 << 20;
+
+#[cold]
+fn fault(operation: &'static str, core: &Core, error: codec::CodecError) -> Error {
+    let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+    Error::new(operation, format!("an item of {}", core.segment().label()), Cause::Os(cause))
+}
+
+/// Puts a value, or hands it back.
+#[inline]
+pub(crate) fn put<T: Serialize>(
+    core: &Core,
+    value: T,
+    patient: Patient,
+    gone: Gone,
+) -> Result<(), (T, PutRefused)> {
+    let put = with_scratch(|bytes| {
+        codec::encode(&value, bytes).map_err(|error| PutRefused::Fault(fault("encode", core, error)))?;
+        put_bytes(core, bytes, patient, gone)
+    });
+    put.map_err(|refused| (value, refused))
+}
+
+/// Puts bytes as an item.
+#[inline]
+pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+    let putting = core.begin_put(bytes.len(), patient, gone)?;
+    memory::write(core.segment(), putting.at, bytes).map_err(PutRefused::Fault)?;
+    putting.commit();
+    Ok(())
+}
+
+/// Gets a value.
+#[inline]
+pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone) -> Result<T, GetRefused> {
+    with_scratch(|bytes| {
+        let mut getting = core.begin_get(patient, gone)?;
+        memory::read(core.segment(), getting.record, bytes)?;
+        getting.take();
+        getting.finish();
+        decode(core, bytes).map_err(GetRefused::Fault)
+    })
+}
+
+fn decode<T: DeserializeOwned>(core: &Core, bytes: &[u8]) -> Result<T, Error> {
+    let decoded = codec::decode(bytes).map_err(|error| fault("decode", core, error))?;
+    match decoded {
+        (value, []) => Ok(value),
+        _ => Err(Error::new("decode", format!("an item of {}", core.segment().label()), Cause::BadMessage)),
+    }
+}
+
+/// Puts the values, each part of them with one lock and one wake-up. What was not put is handed back.
+pub(crate) fn put_all<T: Serialize>(
+    core: &Core,
+    values: impl IntoIterator<Item = T>,
+    gone: Gone,
+) -> Result<(), (Vec<T>, PutRefused)> {
+    let mut values = values.into_iter();
+    let (mut part, mut ends): (Vec<T>, Vec<usize>) = (Vec::new(), Vec::new());
+    loop {
+        part.clear();
+        ends.clear();
+        let result = with_scratch(|buffer| {
+            let mut encoded = Ok(());
+            while buffer.len() < PART && part.len() < PART_ITEMS && encoded.is_ok() {
+                let Some(value) = values.next() else { break };
+                encoded = codec::encode(&value, buffer);
+                part.push(value);
+                if encoded.is_ok() {
+                    ends.push(buffer.len());
+                }
+            }
+            let starts = iter::once(0).chain(ends.iter().copied());
+            bytes::put_all(core, starts.zip(&ends).map(|(start, &end)| &buffer[start..end]), gone)?;
+            encoded.map_err(|error| (ends.len(), PutRefused::Fault(fault("encode", core, error))))
+        });
+        match result {
+            Ok(()) if part.is_empty() => return Ok(()),
+            Ok(()) => {}
+            Err((put, refused)) => return Err((part.split_off(put), refused)),
+        }
+    }
+}
+
+/// Gets at least one value and at most `max`, with one lock and one wake-up.
+pub(crate) fn get_many<T: DeserializeOwned>(
+    core: &Core,
+    max: usize,
+    patient: Patient,
+    gone: Gone,
+) -> Result<Vec<Result<T, Error>>, GetRefused> {
+    with_scratch(|bytes| {
+        let mut ends = Vec::new();
+        let mut getting = core.begin_get(patient, gone)?;
+        loop {
+            match memory::read(core.segment(), getting.record, bytes) {
+                Err(error) if ends.is_empty() => return Err(error.into()),
+                Err(_) => break,
+                Ok(()) => {}
+            }
+            getting.take();
+            ends.push(bytes.len());
+            if ends.len() >= max || bytes.len() >= LARGE || !getting.next() {
+                break;
+            }
+        }
+        getting.finish();
+        let starts = iter::once(0).chain(ends.iter().copied());
+        Ok(starts.zip(&ends).map(|(start, &end)| decode(core, &bytes[start..end])).collect())
+    })
+}
