@@ -348,8 +348,8 @@ impl Segment {
         self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause))
     }
 
-    /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a
-    /// stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
+    /// Whether the process with that identity lives: false as soon as it is dead, a zombie included, and one whose
+    /// memory the kernel has only begun to give back; true for a stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
     pub fn is_alive(&self, id: ParticipantId) -> bool {
         self.0.me() == Some(id) || participant::is_alive(self.0.mapping.slots(), id)
     }

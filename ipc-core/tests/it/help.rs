@@ -133,6 +133,12 @@ impl Child {
         waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
     }
 
+    /// Whether it has ended and was not reaped.
+    pub(crate) fn is_zombie(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.pid), options).unwrap().is_some()
+    }
+
     /// Waits until it is stopped.
     pub(crate) fn until_stopped(&self) {
         waitid(WaitId::Pid(self.pid), WaitIdOptions::STOPPED).unwrap();
@@ -210,6 +216,23 @@ pub(crate) fn participant(segment: &Segment) -> (Child, ParticipantId) {
     let ready = Gate::new();
     let word = segment.at::<AtomicU32>(0).unwrap();
     let child = fork(|| {
+        word.store(segment.me().unwrap().word(), Ordering::Release);
+        ready.open();
+        forever()
+    });
+    ready.pass();
+    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
+}
+
+/// A process of so many threads that takes part, and has so many bytes of memory that its end takes its time.
+pub(crate) fn large(segment: &Segment, bytes: usize, threads: usize) -> (Child, ParticipantId) {
+    let word = segment.at::<AtomicU32>(0).unwrap();
+    let ready = Gate::new();
+    let child = fork(|| {
+        let mut memory = vec![0_u8; bytes];
+        memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+        std::hint::black_box(&memory);
+        (1..threads).for_each(|_| drop(std::thread::spawn(|| forever())));
         word.store(segment.me().unwrap().word(), Ordering::Release);
         ready.open();
         forever()
