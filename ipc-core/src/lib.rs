@@ -8,6 +8,7 @@ mod bell;
 mod blob;
 mod deadline;
 mod error;
+mod fork;
 pub mod futex;
 mod header;
 mod layout;

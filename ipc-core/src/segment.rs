@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -19,8 +19,7 @@ use crate::mapping::{Mapping, reserve};
 use crate::name::{self, Name};
 use crate::own::OwnWord;
 use crate::participant::{self, Identity, Participant, ParticipantId};
-use crate::sys;
-use crate::transfer;
+use crate::{fork, sys, transfer};
 
 /// Shared memory with a type.
 ///
@@ -38,7 +37,7 @@ use crate::transfer;
 /// checked.
 ///
 /// ```
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// use ipc_core::{Segment, Spec};
 ///
 /// let segment = Segment::anonymous(&Spec::new("counter", 1).len(8))?;
@@ -52,7 +51,7 @@ use crate::transfer;
 #[doc(alias = "mmap")]
 pub struct Segment(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     mapping: Mapping,
     fd: Arc<OwnedFd>,
     /// Device and inode of the file.
@@ -65,12 +64,13 @@ struct Inner {
     name: OnceLock<Name>,
 }
 
-type OpenTable = Option<HashMap<(u64, u64), Weak<Inner>>>;
+pub(crate) type OpenTable = Option<HashMap<(u64, u64), Weak<Inner>>>;
 
 /// Every open segment of this process, by device and inode.
 static OPEN: Mutex<OpenTable> = Mutex::new(None);
 
-fn open_table() -> MutexGuard<'static, OpenTable> {
+pub(crate) fn open_table() -> MutexGuard<'static, OpenTable> {
+    fork::prepare();
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -112,9 +112,11 @@ impl Segment {
         init: impl FnOnce(&Segment) -> Result<()>,
         replace: bool,
     ) -> Result<Segment> {
-        static SWEEP: Once = Once::new();
-        // It is not what the caller asked for, so that it fails is not the caller's concern.
-        SWEEP.call_once(|| drop(remove_stale()));
+        static SWEPT: AtomicBool = AtomicBool::new(false);
+        if !SWEPT.swap(true, Ordering::Relaxed) {
+            // It is not what the caller asked for, so that it fails is not the caller's concern.
+            let _ = remove_stale();
+        }
         let label = format!("{} `{name}`", spec.kind);
         let fail = |cause: Cause| Error::new("create", label.as_str(), cause);
         let make = || {
@@ -388,8 +390,10 @@ impl Segment {
 impl Inner {
     /// Remembers the name, to be removed at the end.
     fn keep_name(&self, name: Name) {
-        static AT_EXIT: Once = Once::new();
-        AT_EXIT.call_once(|| sys::at_exit(remove_names));
+        static AT_EXIT: AtomicBool = AtomicBool::new(false);
+        if !AT_EXIT.swap(true, Ordering::Relaxed) {
+            sys::at_exit(remove_names);
+        }
         // If another thread was faster, its name is the same.
         let _ = self.name.set(name);
     }
@@ -443,7 +447,7 @@ impl Drop for Inner {
 
 /// At the exit of a process nothing is dropped that lies in a static or was leaked.
 extern "C" fn remove_names() {
-    // A thread that runs on may hold the table: for a moment, or, if the process was forked, for ever.
+    // A thread that runs on may hold the table for a moment; as may the one that calls this, in a signal's handler.
     let wait = |_| thread::sleep(Duration::from_millis(1));
     let Some(open) = (0..100).find_map(|_| OPEN.try_lock().map_err(wait).ok()) else { return };
     for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {

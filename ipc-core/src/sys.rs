@@ -55,6 +55,14 @@ pub(crate) fn at_exit(f: extern "C" fn()) {
     let _ = unsafe { libc::atexit(f) };
 }
 
+/// Has `before` called in whoever forks, and `after` in both processes.
+pub(crate) fn at_fork(before: extern "C" fn(), after: extern "C" fn()) {
+    // The C library's type says `unsafe`, which a safe function may stand for.
+    let (before, after): (unsafe extern "C" fn(), unsafe extern "C" fn()) = (before, after);
+    // SAFETY: functions of the program are valid for as long as the process runs. Fails only for want of memory.
+    let _ = unsafe { libc::pthread_atfork(Some(before), Some(after), Some(after)) };
+}
+
 pub(crate) fn user() -> u32 {
     rustix::process::geteuid().as_raw()
 }
