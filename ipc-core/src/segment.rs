@@ -64,10 +64,15 @@ pub(crate) struct Inner {
     name: OnceLock<Name>,
 }
 
-pub(crate) type OpenTable = Option<HashMap<(u64, u64), Weak<Inner>>>;
+/// What this process has open.
+pub(crate) struct OpenTable {
+    /// By device and inode. Who drops one strikes it off at the very end.
+    segments: Option<HashMap<(u64, u64), Weak<Inner>>>,
+    /// The names have been removed, as the process exits.
+    exits: bool,
+}
 
-/// Every open segment of this process, by device and inode.
-static OPEN: Mutex<OpenTable> = Mutex::new(None);
+static OPEN: Mutex<OpenTable> = Mutex::new(OpenTable { segments: None, exits: false });
 
 pub(crate) fn open_table() -> MutexGuard<'static, OpenTable> {
     fork::prepare();
@@ -100,8 +105,8 @@ impl Segment {
     /// `create` of any process, and by [`remove_stale`].
     ///
     /// # Errors
-    /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::BadName`], no memory left (with both
-    /// sizes), no /dev/shm, and what `init` returns.
+    /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::NameBusy`], [`Cause::BadName`],
+    /// [`Cause::Exiting`], no memory left (with both sizes), no /dev/shm, and what `init` returns.
     pub fn create(name: &str, spec: &Spec<'_>, init: impl FnOnce(&Segment) -> Result<()>) -> Result<Segment> {
         Segment::create_named(name, spec, init, true)
     }
@@ -127,9 +132,10 @@ impl Segment {
         };
         let (path, owner, segment) = make().map_err(fail)?;
         init(&segment)?;
-        // Between the two, exit would leave a stale name; as would a kill.
-        let name = Name::publish(path, owner, replace).map_err(fail)?;
-        segment.0.keep_name(name);
+        // It is known before it is there, so that an exit meanwhile removes it.
+        let name = segment.0.keep_name(Name::new(path, Some(owner)).map_err(fail)?);
+        let permit = || Some(open_table()).filter(|open| !open.exits).ok_or(Cause::Exiting);
+        name.publish(replace, permit).map_err(fail)?;
         Ok(segment)
     }
 
@@ -189,7 +195,7 @@ impl Segment {
         header::write(mapping.header(), spec, name);
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
         let segment = Segment::register(mapping, Arc::new(fd), id, spec.len)?;
-        open_table().get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
+        open_table().segments.get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
         segment.0.join()?;
         Ok(segment)
     }
@@ -198,15 +204,15 @@ impl Segment {
     fn map(fd: Arc<OwnedFd>) -> Result<Segment, Cause> {
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
         let mut open = open_table();
-        let open_here = open.get_or_insert_default();
+        let open_here = open.segments.get_or_insert_default();
         let segment = match open_here.get(&id).and_then(Weak::upgrade) {
             Some(inner) => Segment(inner),
             None => {
                 let mapping = Mapping::check(fd.as_fd())?;
                 let segment = Segment::register(mapping, fd, id, 0)?;
                 open_here.insert(id, Arc::downgrade(&segment.0));
-                let name = name::path(&header::name(segment.0.mapping.header())).and_then(Name::opened);
-                if let Ok(name) = name {
+                let path = name::path(&header::name(segment.0.mapping.header()));
+                if let Ok(name) = path.and_then(|path| Name::new(path, None)) {
                     segment.0.keep_name(name);
                 }
                 segment
@@ -389,13 +395,13 @@ impl Segment {
 
 impl Inner {
     /// Remembers the name, to be removed at the end.
-    fn keep_name(&self, name: Name) {
+    fn keep_name(&self, name: Name) -> &Name {
         static AT_EXIT: AtomicBool = AtomicBool::new(false);
         if !AT_EXIT.swap(true, Ordering::Relaxed) {
             sys::at_exit(remove_names);
         }
         // If another thread was faster, its name is the same.
-        let _ = self.name.set(name);
+        self.name.get_or_init(|| name)
     }
 
     /// Removes the name: that of this process, or one of a dead owner that nobody uses any more.
@@ -432,29 +438,50 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(open) = open_table().as_mut() {
+        if let Some(id) = self.me() {
+            participant::leave(self.mapping.slots(), id);
+        }
+        self.give_up_name();
+        if let Some(open) = open_table().segments.as_mut() {
             // Somebody may have opened it anew since the count fell to zero.
             if open.get(&self.id).is_some_and(|known| known.strong_count() == 0) {
                 open.remove(&self.id);
             }
         }
-        if let Some(id) = self.me() {
-            participant::leave(self.mapping.slots(), id);
-        }
-        self.give_up_name();
     }
 }
 
 /// At the exit of a process nothing is dropped that lies in a static or was leaked.
 extern "C" fn remove_names() {
     // A thread that runs on may hold the table for a moment; as may the one that calls this, in a signal's handler.
-    let wait = |_| thread::sleep(Duration::from_millis(1));
-    let Some(open) = (0..100).find_map(|_| OPEN.try_lock().map_err(wait).ok()) else { return };
-    for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {
+    for _ in 0..100 {
+        if OPEN.try_lock().is_ok_and(remove_names_of) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether none is left.
+fn remove_names_of(mut open: MutexGuard<'_, OpenTable>) -> bool {
+    open.exits = true;
+    let mut all_gone = true;
+    for inner in open.segments.iter().flat_map(HashMap::values).map(Weak::upgrade) {
+        // Somebody is just dropping the last handle, and about to remove the name.
+        let Some(inner) = inner else {
+            all_gone = false;
+            continue;
+        };
+        // It is still used by other threads, and does not leave yet. Those who exit at the same moment have to know
+        // that it will, or each would leave the name to the others.
+        if let Some(id) = inner.me() {
+            participant::exit(inner.mapping.slots(), id);
+        }
         inner.give_up_name();
         // Dropping it here would take the lock again.
         std::mem::forget(inner);
     }
+    all_gone
 }
 
 /// Removes the names, of all segments of this user, that are left of processes which were all killed; says how many.

@@ -536,7 +536,7 @@ fn the_layout_is_that_of_the_specification() {
     let u32_at = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
     assert_eq!(&bytes[..8], b"IPCSEG\x9d\x01");
-    assert_eq!((u32_at(8), u32_at(12), u32_at(16), u32_at(20)), (1, 2, 3, 2));
+    assert_eq!((u32_at(8), u32_at(12), u32_at(16), u32_at(20)), (2, 2, 3, 2));
     // FNV-1a of `ty`.
     assert_eq!(u64_at(24), 0x08c8_4707_b56a_d86e);
     assert_eq!((u64_at(32), u64_at(40)), (7, 9));
