@@ -39,6 +39,12 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, Cause> {
     Ok(Path::new(DIRECTORY).join(prefix() + name))
 }
 
+/// Whether the file lies where the named ones do, also if its name was taken away.
+pub(crate) fn is_at_home(file: BorrowedFd<'_>) -> bool {
+    let home = fs::canonicalize(DIRECTORY).ok();
+    sys::path_of(file).is_some_and(|path| path.parent() == home.as_deref())
+}
+
 /// A file that has no name yet, and the owner's lock on it.
 pub(crate) fn unnamed() -> Result<(OwnedFd, OwnedFd), Cause> {
     let file = sys::unnamed_file(Path::new(DIRECTORY)).map_err(os)?;

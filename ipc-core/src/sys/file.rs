@@ -1,9 +1,10 @@
 //! Files: nameless, named, sealed and locked.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FallocateFlags, MemfdFlags, Mode, OFlags, SealFlags};
 use rustix::io::{Errno, retry_on_intr};
@@ -104,6 +105,12 @@ pub(crate) fn first_bytes(file: BorrowedFd<'_>) -> Result<[u8; 8], Errno> {
     let mut bytes = [0; 8];
     retry_on_intr(|| rustix::io::pread(file, &mut bytes, 0))?;
     Ok(bytes)
+}
+
+/// Where the file lies, or lay before its name was taken away, if it is one that has or had a name.
+pub(crate) fn path_of(file: BorrowedFd<'_>) -> Option<PathBuf> {
+    let link = rustix::fs::readlink(proc_path(file), Vec::new()).ok()?;
+    Some(PathBuf::from(OsString::from_vec(link.into_bytes())))
 }
 
 fn proc_path(file: BorrowedFd<'_>) -> CString {

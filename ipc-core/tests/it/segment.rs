@@ -431,10 +431,44 @@ fn files_that_are_no_segments_are_refused() {
         assert!(received::<Segment>(File::open(path).unwrap().into()).is_err());
     }
     // A private file of this user, which could be a named segment, but is not.
-    let mut file = tempfile::NamedTempFile::new().unwrap().into_file();
-    file.write_all(&[7; 4096]).unwrap();
-    let error = received::<Segment>(file.into()).unwrap_err();
+    let file = private_file("/dev/shm", &[7; 4096]);
+    let error = received::<Segment>(file).unwrap_err();
     assert!(error.contains("not a segment"), "{error}");
+}
+
+/// A file without a name that only this user may open.
+fn private_file(directory: &str, bytes: &[u8]) -> OwnedFd {
+    let mut file = tempfile::tempfile_in(directory).unwrap();
+    file.write_all(bytes).unwrap();
+    make_private(&file);
+    file.into()
+}
+
+fn make_private(file: impl AsFd) {
+    rustix::fs::fchmod(file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+}
+
+#[test]
+fn what_can_be_cut_off_is_accepted_only_if_it_is_the_file_of_a_named_segment() {
+    alone(|| {
+        let nameless = bytes_of(&Segment::anonymous(&spec()).unwrap());
+        let segment = Segment::create(&unique("named"), &spec(), |_| Ok(())).unwrap();
+        let named = bytes_of(&segment);
+        let memory = memfd(&named, false);
+        make_private(&memory);
+        let elsewhere = private_file("/tmp", &named);
+        let without_name = private_file("/dev/shm", &nameless);
+        for fd in [memory, elsewhere, without_name] {
+            let error = received::<Segment>(fd).unwrap_err();
+            assert!(error.contains("not sealed"), "{error}");
+        }
+        assert_eq!(received::<Segment>(reopened(&segment)).unwrap(), segment);
+        // Also when the name was taken away from it, or given to another one.
+        let file = reopened(&segment);
+        drop(segment);
+        let segment: Segment = received(file).unwrap();
+        assert!(segment.label().contains(&unique("named")));
+    });
 }
 
 #[test]
