@@ -31,6 +31,13 @@ pub enum Cause {
         /// Bytes that could be had.
         available: u64,
     },
+    /// It would be a file larger than this process may make: `RLIMIT_FSIZE`. Both in bytes.
+    FileLimit {
+        /// Bytes that the file would have.
+        asked: u64,
+        /// Bytes that a file may have.
+        limit: u64,
+    },
     /// An object of that name exists already and the process that owns it lives.
     NameTaken,
     /// An object of that name exists, and a process that is just opening or removing it keeps it for longer than that
@@ -158,6 +165,9 @@ impl fmt::Display for Cause {
             Cause::Os(error) => error.fmt(f),
             Cause::NoMemory { asked, available } => {
                 write!(f, "no memory left: {asked} bytes asked for, {available} available")
+            }
+            Cause::FileLimit { asked, limit } => {
+                write!(f, "{asked} bytes are more than the limit for files, {limit} (RLIMIT_FSIZE)")
             }
             Cause::NameTaken => f.write_str("the name is taken by a living process"),
             Cause::NameBusy => f.write_str("a process that was stopped is just opening or removing it"),

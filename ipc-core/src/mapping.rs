@@ -62,7 +62,7 @@ impl Mapping {
 
 /// Makes `fd` `len` bytes long, of which it has `have`, or says how much memory there is.
 pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cause> {
-    check_memory(len - have)?;
+    check_size(have, len)?;
     sys::reserve(fd, have, len).map_err(|errno| match errno {
         Errno::NOSPC | Errno::NOMEM => Cause::NoMemory {
             asked: len - have,
@@ -72,9 +72,14 @@ pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cau
     })
 }
 
-/// The kernel would kill somebody rather than refuse a large request that the machine cannot meet.
-pub(crate) fn check_memory(asked: u64) -> Result<(), Cause> {
+/// Whether a file of `have` bytes can become `len` bytes long. The kernel would kill this process for a file above its
+/// limit, and some process rather than refuse a large request that the machine cannot meet.
+pub(crate) fn check_size(have: u64, len: u64) -> Result<(), Cause> {
     const SMALL: u64 = 1 << 20;
+    if let Some(limit) = sys::file_limit().filter(|limit| len > *limit) {
+        return Err(Cause::FileLimit { asked: len, limit });
+    }
+    let asked = len - have;
     if asked <= SMALL {
         return Ok(());
     }

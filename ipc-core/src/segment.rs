@@ -83,7 +83,7 @@ impl Segment {
     /// Makes a segment without a name: reachable only for those whom it is handed to.
     ///
     /// # Errors
-    /// No memory left (with both sizes), no descriptor left.
+    /// No memory left (with both sizes), [`Cause::FileLimit`], no descriptor left.
     pub fn anonymous(spec: &Spec<'_>) -> Result<Segment> {
         let label = format!("segment of kind {}", spec.kind);
         let make = || {
@@ -257,8 +257,8 @@ impl Segment {
     /// new part as soon as they reach for it. Killed meanwhile, it has grown or it has not.
     ///
     /// # Errors
-    /// [`Cause::OutOfBounds`] beyond [`max_len`](Segment::max_len), no memory left (with both sizes); nothing has
-    /// changed then.
+    /// [`Cause::OutOfBounds`] beyond [`max_len`](Segment::max_len), no memory left (with both sizes),
+    /// [`Cause::FileLimit`]; nothing has changed then.
     pub fn grow(&self, len: u64) -> Result<()> {
         let fail = |cause: Cause| Error::new("grow", &*self.0.label, cause);
         if len > self.0.mapping.shape.max_len {

@@ -28,6 +28,11 @@ pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Err
     without_signals(|| retry_on_intr(|| rustix::fs::fallocate(fd, FallocateFlags::empty(), have, len - have)))
 }
 
+/// How many bytes a file of this process may have; `None` if there is no limit.
+pub(crate) fn file_limit() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Fsize).current
+}
+
 /// The file can never shrink again, nor (unless `growable`) grow.
 pub(crate) fn seal_size(fd: BorrowedFd<'_>, growable: bool) -> Result<(), Errno> {
     let fixed = if growable { SealFlags::empty() } else { SealFlags::GROW };

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use ipc_core::transfer::{self, Parcel};
-use ipc_core::{Cause, Place, Segment, Spec};
+use ipc_core::{Blob, Cause, Place, Segment, Spec};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
@@ -128,6 +128,31 @@ fn more_memory_than_there_is_is_an_error_with_both_sizes() {
     check(segment.grow(1 << 44).unwrap_err(), 1 << 43);
     assert_eq!(segment.len(), 64, "nothing has changed");
     segment.grow(128).unwrap();
+}
+
+#[test]
+fn beyond_the_limit_for_files_is_an_error_with_both_sizes_and_not_a_signal() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    alone(|| {
+        let growable = Segment::anonymous(&spec().max_len(1 << 30)).unwrap();
+        let old = getrlimit(Resource::Fsize);
+        setrlimit(Resource::Fsize, Rlimit { current: Some(1 << 16), ..old }).unwrap();
+        let refused = |error: ipc_core::Error, at_least: u64| {
+            let Cause::FileLimit { asked, limit } = *error.cause() else { panic!("{error}") };
+            assert!(asked >= at_least && asked < at_least + 4096 && limit == 1 << 16, "{error}");
+        };
+        refused(Segment::anonymous(&spec().len(1 << 17)).unwrap_err(), 1 << 17);
+        let name = unique("large");
+        refused(Segment::create(&name, &spec().len(1 << 17), |_| Ok(())).unwrap_err(), 1 << 17);
+        refused(growable.grow(1 << 20).unwrap_err(), 1 << 20);
+        // It counts from the start of the file.
+        refused(growable.grow(1 << 16).unwrap_err(), 1 << 16);
+        refused(Blob::new(&[1; 1 << 17]).unwrap_err(), 1 << 17);
+        growable.grow(1 << 15).unwrap();
+        assert_eq!(Blob::new(&[1; 1 << 16]).unwrap().len(), 1 << 16);
+        setrlimit(Resource::Fsize, old).unwrap();
+        growable.grow(1 << 20).unwrap();
+    });
 }
 
 #[test]
