@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::{ParticipantId, Segment, Watch};
 
-use crate::help::{alone, fork, participant, received, spec, unique};
+use crate::help::{alone, fork, participant, received, spec, threads, unique, until};
 
 /// Does all that takes a lock of the process: opens and drops segments, and waits for a process to die.
 fn use_all(segment: &Segment, other: ParticipantId, name: &str) {
@@ -24,7 +24,7 @@ fn a_child_that_is_forked_while_other_threads_are_busy_gets_on() {
     alone(|| {
         let segment = Segment::anonymous(&spec()).unwrap();
         let (_other, id) = participant(&segment);
-        let stop = AtomicBool::new(false);
+        let (before, stop) = (threads(), AtomicBool::new(false));
         thread::scope(|scope| {
             for number in 0..3 {
                 let (segment, stop) = (&segment, &stop);
@@ -45,6 +45,8 @@ fn a_child_that_is_forked_while_other_threads_are_busy_gets_on() {
             stop.store(true, Ordering::Relaxed);
             assert!(!hangs);
         });
+        // Whoever rings for them ends when he sees that nobody waits any more.
+        until(|| threads() == before);
     });
 }
 

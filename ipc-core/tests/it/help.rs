@@ -71,6 +71,18 @@ pub(crate) fn descriptors() -> Vec<String> {
     found
 }
 
+/// How many threads this process has.
+pub(crate) fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Waits for the condition.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
 /// A name that no other test or run uses.
 pub(crate) fn unique(name: &str) -> String {
     format!("{}{name}", prefix())

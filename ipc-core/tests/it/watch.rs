@@ -9,18 +9,9 @@ use ipc_core::{ParticipantId, Segment, Watch, deadline};
 use rustix::process::Signal;
 
 use crate::help::{
-    Gate, alone, forever, fork, large, leave_descriptors, limit_descriptors, participant, spec,
+    Gate, alone, forever, fork, large, leave_descriptors, limit_descriptors, participant, spec, threads,
+    until,
 };
-
-fn threads() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        std::thread::yield_now();
-    }
-}
 
 /// Sleeps on the word until it is woken, with a deadline against hangs only.
 fn woken(word: &AtomicU32) {
