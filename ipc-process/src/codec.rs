@@ -12,13 +12,39 @@ use serde::ser::{self, Serialize, Serializer};
 pub(crate) fn encode<T: Serialize>(value: &T, bytes: Vec<u8>) -> Result<Vec<u8>, String> {
     postcard::to_extend(value, bytes).map_err(|error| match value.serialize(Walk) {
         Err(Words(why)) if error == postcard::Error::SerdeSerCustom => why,
-        _ => error.to_string(),
+        _ => explain(&error),
     })
 }
 
 /// The value at the start of the bytes, and those after it; or why there is none.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), String> {
-    postcard::take_from_bytes(bytes).map_err(|error| error.to_string())
+    postcard::take_from_bytes(bytes).map_err(|error| explain(&error))
+}
+
+/// The value that all of the bytes stand for.
+pub(crate) fn decode_all<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, String> {
+    match decode(bytes)? {
+        (value, []) => Ok(value),
+        (_, [_]) => Err(format!("1 byte more than its type reads: {ASYMMETRIC}")),
+        (_, rest) => Err(format!("{} bytes more than its type reads: {ASYMMETRIC}", rest.len())),
+    }
+}
+
+const ASYMMETRIC: &str = "it is written otherwise than it is read (`skip_serializing_if`, `skip_serializing`?), \
+     which needs a format that describes itself, and postcard does not";
+
+fn explain(error: &postcard::Error) -> String {
+    use postcard::Error;
+    match error {
+        Error::WontImplement | Error::SerializeSeqLengthUnknown => {
+            "its type (`untagged`, `flatten`, `serde_json::Value`?) needs a format that describes itself, and \
+             postcard does not"
+                .to_owned()
+        }
+        Error::SerdeDeCustom => "its type refused, in words that are lost".to_owned(),
+        Error::SerdeSerCustom | Error::CollectStrError => error.to_string(),
+        error => format!("{error}: {ASYMMETRIC}"),
+    }
 }
 
 /// Writes nothing.
