@@ -203,9 +203,8 @@ impl Builder {
         let mut child = self.command.spawn().map_err(|error| system("start", error))?;
         // Only now, so that there is a free descriptor for what comes next.
         drop(parcel);
-        // Nobody reaps children behind our back in a program that leaves them alone, so this is that very process.
-        let pidfd = match sys::pidfd(child.id()) {
-            // This program does not leave them alone: it ignores SIGCHLD, for one. The child ran and is gone.
+        let pidfd = match sys::pidfd_of_child(child.id()) {
+            // This program does not leave its children alone: it ignores SIGCHLD, for one. The child ran and is gone.
             Err(Errno::SRCH) => sys::pidfd_of_nobody(),
             other => other,
         };
