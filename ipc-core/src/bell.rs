@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::futex;
 use crate::own::OwnWord;
 use crate::place::Place;
-use crate::sys;
+use crate::{fork, sys};
 
 /// Wakes its word when its process dies; until it is dropped.
 pub(crate) struct Bell(Arc<Task>);
@@ -24,7 +24,7 @@ struct Task {
 }
 
 /// What the thread works on.
-struct Ringer {
+pub(crate) struct Ringer {
     tasks: Vec<Arc<Task>>,
     /// Tells the thread that the tasks have changed.
     changed: Arc<OwnedFd>,
@@ -35,8 +35,13 @@ struct Ringer {
 /// `None` while there is no thread.
 static RINGER: Mutex<Option<Ringer>> = Mutex::new(None);
 
+pub(crate) fn lock() -> MutexGuard<'static, Option<Ringer>> {
+    fork::prepare();
+    RINGER.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 fn ringer() -> MutexGuard<'static, Option<Ringer>> {
-    let mut ringer = RINGER.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut ringer = lock();
     if ringer.as_ref().is_some_and(|ringer| ringer.mine.load(Ordering::Relaxed) == 0) {
         // The tasks are those of the parent's threads. Their drop would take the lock again.
         mem::forget(ringer.take());

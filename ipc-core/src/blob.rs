@@ -39,10 +39,10 @@ impl Blob {
     /// Copies the bytes into shared memory.
     ///
     /// # Errors
-    /// No memory left (with both sizes), no descriptor left.
+    /// No memory left (with both sizes), [`Cause::FileLimit`], no descriptor left.
     pub fn new(bytes: &[u8]) -> Result<Blob> {
         let fail = |cause: Cause| Error::new("create", format!("blob of {} bytes", bytes.len()), cause);
-        mapping::check_memory(bytes.len() as u64).map_err(fail)?;
+        mapping::check_size(0, bytes.len() as u64).map_err(fail)?;
         let fd = sys::memfd("ipc-blob").map_err(|errno| fail(os(errno)))?;
         sys::write_all(fd.as_fd(), bytes).map_err(|errno| fail(os(errno)))?;
         sys::seal_contents(fd.as_fd()).map_err(|errno| fail(os(errno)))?;

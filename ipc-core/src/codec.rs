@@ -36,7 +36,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(
     let written = postcard::serialize_with_flavor(value, Append(bytes));
     written.map_err(|error| match value.serialize(Walk) {
         Err(Words(why)) if error == postcard::Error::SerdeSerCustom => CodecError(why),
-        _ => CodecError(error.to_string()),
+        _ => CodecError(explain(&error)),
     })
 }
 
@@ -45,7 +45,36 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(
 /// # Errors
 /// The bytes are no value of that type.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
-    postcard::take_from_bytes(bytes).map_err(|error| CodecError(error.to_string()))
+    postcard::take_from_bytes(bytes).map_err(|error| CodecError(explain(&error)))
+}
+
+/// The value that all of the bytes stand for.
+///
+/// # Errors
+/// As [`decode`], and for bytes that are left.
+pub fn decode_all<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    match decode(bytes)? {
+        (value, []) => Ok(value),
+        (_, [_]) => Err(CodecError(format!("1 byte more than its type reads: {ASYMMETRIC}"))),
+        (_, rest) => Err(CodecError(format!("{} bytes more than its type reads: {ASYMMETRIC}", rest.len()))),
+    }
+}
+
+const ASYMMETRIC: &str = "it is written otherwise than it is read (`skip_serializing_if`, `skip_serializing`?), \
+     which needs a format that describes itself, and postcard does not";
+
+fn explain(error: &postcard::Error) -> String {
+    use postcard::Error;
+    match error {
+        Error::WontImplement | Error::SerializeSeqLengthUnknown => {
+            "its type (`untagged`, `flatten`, `serde_json::Value`?) needs a format that describes itself, and \
+             postcard does not"
+                .to_owned()
+        }
+        Error::SerdeDeCustom => "its type refused, in words that are lost".to_owned(),
+        Error::SerdeSerCustom | Error::CollectStrError => error.to_string(),
+        error => format!("{error}: {ASYMMETRIC}"),
+    }
 }
 
 struct Append<'a>(&'a mut Vec<u8>);

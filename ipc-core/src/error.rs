@@ -31,8 +31,20 @@ pub enum Cause {
         /// Bytes that could be had.
         available: u64,
     },
+    /// It would be a file larger than this process may make: `RLIMIT_FSIZE`. Both in bytes.
+    FileLimit {
+        /// Bytes that the file would have.
+        asked: u64,
+        /// Bytes that a file may have.
+        limit: u64,
+    },
     /// An object of that name exists already and the process that owns it lives.
     NameTaken,
+    /// An object of that name exists, and a process that is just opening or removing it keeps it for longer than that
+    /// takes: it was stopped. Nobody owns it.
+    NameBusy,
+    /// This process has begun to exit, so that nobody would remove the name.
+    Exiting,
     /// The name is empty, longer than 200 bytes, or has characters other than `A-Z a-z 0-9 . _ -`.
     BadName,
     /// The file or descriptor is not a segment of this library.
@@ -154,7 +166,12 @@ impl fmt::Display for Cause {
             Cause::NoMemory { asked, available } => {
                 write!(f, "no memory left: {asked} bytes asked for, {available} available")
             }
+            Cause::FileLimit { asked, limit } => {
+                write!(f, "{asked} bytes are more than the limit for files, {limit} (RLIMIT_FSIZE)")
+            }
             Cause::NameTaken => f.write_str("the name is taken by a living process"),
+            Cause::NameBusy => f.write_str("a process that was stopped is just opening or removing it"),
+            Cause::Exiting => f.write_str("this process has begun to exit, and would leave the name behind"),
             Cause::BadName => f.write_str("a name is 1 to 200 characters out of A-Z a-z 0-9 . _ -"),
             Cause::NotASegment => f.write_str("it is not a segment of this library"),
             Cause::NotSealed => f.write_str("its memory is not sealed against shrinking"),

@@ -37,7 +37,7 @@ unsafe impl<T: SharedLayout, const N: usize> SharedLayout for [T; N] {}
 /// `IPCSEG` and two bytes that no text has.
 pub(crate) const MAGIC: u64 = u64::from_le_bytes(*b"IPCSEG\x9d\x01");
 /// Version of this layout.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// The longest kind, in bytes.
 pub(crate) const KIND_LEN: usize = 16;
 /// As much of the type's name as is kept for error messages, in bytes.
@@ -89,8 +89,8 @@ unsafe impl SharedLayout for Header {}
 pub(crate) struct Slot {
     /// Generation << 32 | pid; a pid of 0 means free. The generation grows by one when the slot is given up.
     pub(crate) state: AtomicU64,
-    /// Low 16 bits of the generation << 48 | start time of the process in clock ticks after boot. Stored after
-    /// the claim; while its generation is another, only the pid is known.
+    /// Low 16 bits of the generation << 48 | 1 << 47 if the process has begun to exit | start time of the process
+    /// in clock ticks after boot. Stored after the claim; while its generation is another, only the pid is known.
     pub(crate) start: AtomicU64,
 }
 
@@ -103,7 +103,9 @@ pub(crate) const ID_SLOT_BITS: u32 = 12;
 /// Bits of the generation within an identity.
 pub(crate) const ID_GENERATION_BITS: u32 = 19;
 /// Bits of the start time within [`Slot::start`].
-pub(crate) const START_BITS: u32 = 48;
+pub(crate) const START_BITS: u32 = 47;
+/// Where the generation begins within [`Slot::start`].
+pub(crate) const START_TAG: u32 = 48;
 
 /// Where the data begins in a segment of that many slots.
 pub(crate) const fn data_offset(slots: u32) -> u64 {

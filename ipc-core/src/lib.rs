@@ -10,6 +10,7 @@ mod blob;
 pub mod codec;
 mod deadline;
 mod error;
+mod fork;
 pub mod futex;
 mod header;
 mod hold;

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use crate::error::{Cause, os};
 use crate::header::{self, Shape};
 use crate::layout::{Header, Slot};
-use crate::sys;
+use crate::{name, sys};
 
 /// A mapped file whose header was checked.
 pub(crate) struct Mapping {
@@ -29,8 +29,8 @@ impl Mapping {
         let is_sealed = sys::cannot_shrink(fd);
         // Only now: before the seal its length may have been another.
         let stat = sys::stat(fd).map_err(os)?;
-        // A descriptor may come from anybody. Only the user's own named files may lack the seal.
-        if !is_sealed && (stat.uid != sys::user() || !stat.is_private) {
+        // A descriptor may come from anybody. Only the user's own named files, which cannot be sealed, may lack the seal.
+        if !is_sealed && (stat.uid != sys::user() || !stat.is_private || !name::is_at_home(fd)) {
             return Err(Cause::NotSealed);
         }
         // Huge pages may be mapped without being there.
@@ -39,7 +39,11 @@ impl Mapping {
         }
         let unknown = Shape { data: size_of::<Header>() as u64, max_len: 0, slots: 0 };
         let shape = header::check(Mapping::new(fd, unknown)?.header(), stat.len)?;
-        Mapping::new(fd, shape)
+        let mapping = Mapping::new(fd, shape)?;
+        if !is_sealed && header::name(mapping.header()).is_empty() {
+            return Err(Cause::NotSealed);
+        }
+        Ok(mapping)
     }
 
     pub(crate) fn header(&self) -> &Header {
@@ -58,7 +62,7 @@ impl Mapping {
 
 /// Makes `fd` `len` bytes long, of which it has `have`, or says how much memory there is.
 pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cause> {
-    check_memory(len - have)?;
+    check_size(have, len)?;
     sys::reserve(fd, have, len).map_err(|errno| match errno {
         Errno::NOSPC | Errno::NOMEM => Cause::NoMemory {
             asked: len - have,
@@ -68,9 +72,14 @@ pub(crate) fn reserve(fd: BorrowedFd<'_>, have: u64, len: u64) -> Result<(), Cau
     })
 }
 
-/// The kernel would kill somebody rather than refuse a large request that the machine cannot meet.
-pub(crate) fn check_memory(asked: u64) -> Result<(), Cause> {
+/// Whether a file of `have` bytes can become `len` bytes long. The kernel would kill this process for a file above its
+/// limit, and some process rather than refuse a large request that the machine cannot meet.
+pub(crate) fn check_size(have: u64, len: u64) -> Result<(), Cause> {
     const SMALL: u64 = 1 << 20;
+    if let Some(limit) = sys::file_limit().filter(|limit| len > *limit) {
+        return Err(Cause::FileLimit { asked: len, limit });
+    }
+    let asked = len - have;
     if asked <= SMALL {
         return Ok(());
     }

@@ -39,6 +39,12 @@ pub(crate) fn path(name: &str) -> Result<PathBuf, Cause> {
     Ok(Path::new(DIRECTORY).join(prefix() + name))
 }
 
+/// Whether the file lies where the named ones do, also if its name was taken away.
+pub(crate) fn is_at_home(file: BorrowedFd<'_>) -> bool {
+    let home = fs::canonicalize(DIRECTORY).ok();
+    sys::path_of(file).is_some_and(|path| path.parent() == home.as_deref())
+}
+
 /// A file that has no name yet, and the owner's lock on it.
 pub(crate) fn unnamed() -> Result<(OwnedFd, OwnedFd), Cause> {
     let file = sys::unnamed_file(Path::new(DIRECTORY)).map_err(os)?;
@@ -103,14 +109,29 @@ pub(crate) struct Name {
 }
 
 impl Name {
-    /// Gives the file its name, if `replace` in place of one whose owner is dead.
-    pub(crate) fn publish(path: PathBuf, owner: OwnedFd, replace: bool) -> Result<Name, Cause> {
+    /// The name of a segment: of one that this process made and is to [`publish`](Name::publish), with the owner's
+    /// lock, or of one that another process made.
+    pub(crate) fn new(path: PathBuf, owner: Option<OwnedFd>) -> Result<Name, Cause> {
         let mine = OwnWord::new()?;
         mine.store(1, Ordering::Relaxed);
+        Ok(Name { path, owner, mine })
+    }
+
+    /// Gives the owner's file its name, if `replace` in place of one whose owner is dead. What `permit` returns is held
+    /// meanwhile.
+    pub(crate) fn publish<P>(
+        &self,
+        replace: bool,
+        permit: impl Fn() -> Result<P, Cause>,
+    ) -> Result<(), Cause> {
+        let Some(owner) = &self.owner else { return Ok(()) };
         loop {
-            match sys::link(owner.as_fd(), &path) {
-                Ok(()) => return Ok(Name { path, owner: Some(owner), mine }),
-                Err(Errno::EXIST) if replace => match remove_if_stale(&path, |_, _| true) {
+            let permitted = permit()?;
+            let linked = sys::link(owner.as_fd(), &self.path);
+            drop(permitted);
+            match linked {
+                Ok(()) => return Ok(()),
+                Err(Errno::EXIST) if replace => match remove_if_stale(&self.path, |_, _| true) {
                     Ok(false) => return Err(Cause::NameTaken),
                     Err(cause) if !is_not_found(&cause) => return Err(cause),
                     _ => {}
@@ -119,13 +140,6 @@ impl Name {
                 Err(errno) => return Err(os(errno)),
             }
         }
-    }
-
-    /// The name of a segment that another process made.
-    pub(crate) fn opened(path: PathBuf) -> Result<Name, Cause> {
-        let mine = OwnWord::new()?;
-        mine.store(1, Ordering::Relaxed);
-        Ok(Name { path, owner: None, mine })
     }
 
     /// Takes the name away from its file: as its owner, or if the owner is dead and the file is `unused`.
@@ -148,8 +162,11 @@ fn remove_if_stale(
     wanted: impl FnOnce(BorrowedFd<'_>, (u64, u64)) -> bool,
 ) -> Result<bool, Cause> {
     let file = open(path)?;
-    if sys::is_locked(file.as_fd(), OWNER)? || !lock_name(file.as_fd()) {
+    if sys::is_locked(file.as_fd(), OWNER)? {
         return Ok(false);
+    }
+    if !lock_name(file.as_fd()) {
+        return Err(Cause::NameBusy);
     }
     // Files are linked when they are complete, so one without this is not ours.
     if sys::first_bytes(file.as_fd()).map_err(os)? != MAGIC.to_ne_bytes() {

@@ -3,20 +3,25 @@
 
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::error::{Cause, os};
-use crate::sys;
+use crate::{fork, sys};
 
 /// Those that nobody uses, all 0.
 static FREE: Mutex<Vec<&'static AtomicU32>> = Mutex::new(Vec::new());
+
+pub(crate) fn free() -> MutexGuard<'static, Vec<&'static AtomicU32>> {
+    fork::prepare();
+    FREE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A word, 0 at first.
 pub(crate) struct OwnWord(&'static AtomicU32);
 
 impl OwnWord {
     pub(crate) fn new() -> Result<OwnWord, Cause> {
-        let mut free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut free = free();
         if free.is_empty() {
             free.extend(sys::page_wiped_on_fork().map_err(os)?);
         }
@@ -36,6 +41,6 @@ impl Deref for OwnWord {
 impl Drop for OwnWord {
     fn drop(&mut self) {
         self.0.store(0, Ordering::Relaxed);
-        FREE.lock().unwrap_or_else(PoisonError::into_inner).push(self.0);
+        free().push(self.0);
     }
 }

@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::Cause;
-use crate::layout::{ID_GENERATION_BITS, ID_SLOT_BITS, START_BITS, Slot};
+use crate::layout::{ID_GENERATION_BITS, ID_SLOT_BITS, START_BITS, START_TAG, Slot};
 use crate::sys::{self, Life};
 
 /// The identity of a process within one segment.
@@ -133,12 +133,18 @@ impl State {
 
     fn is_alive(self, slot: &Slot) -> bool {
         let start = slot.start.load(Ordering::Acquire);
-        let start_is_known = start >> START_BITS == tag(self.generation);
+        let start_is_known = start >> START_TAG == tag(self.generation);
         sys::is_alive(Life { pid: self.pid, start: start & START_MASK }, start_is_known)
+    }
+
+    fn exits(self, slot: &Slot) -> bool {
+        let start = slot.start.load(Ordering::Acquire);
+        start >> START_TAG == tag(self.generation) && start & EXITS != 0
     }
 }
 
 const START_MASK: u64 = (1 << START_BITS) - 1;
+const EXITS: u64 = 1 << START_BITS;
 
 fn tag(generation: u32) -> u64 {
     u64::from(generation & 0xffff)
@@ -166,7 +172,7 @@ fn claim(slots: &[Slot], index: usize, me: Life) -> Option<ParticipantId> {
     if state.pid != 0 || !state.replace(slot, State { pid: me.pid, ..state }) {
         return None;
     }
-    slot.start.store(tag(state.generation) << START_BITS | me.start & START_MASK, Ordering::Release);
+    slot.start.store(tag(state.generation) << START_TAG | me.start & START_MASK, Ordering::Release);
     Some(ParticipantId::new(index, state.generation))
 }
 
@@ -222,12 +228,19 @@ pub(crate) fn all(slots: &[Slot]) -> Vec<Participant> {
     ids(slots).filter_map(|id| describe(slots, id)).collect()
 }
 
-/// Whether anybody alive takes part, other than the one whose identity is the word `except`.
+/// Notes that the process has begun to exit: it may still use the segment, but not for long.
+pub(crate) fn exit(slots: &[Slot], id: ParticipantId) {
+    if let Some((slot, _)) = find(slots, id) {
+        slot.start.fetch_or(EXITS, Ordering::AcqRel);
+    }
+}
+
+/// Whether anybody takes part who is alive and will stay, other than the one whose identity is the word `except`.
 pub(crate) fn anyone(slots: &[Slot], except: u32) -> bool {
     slots.iter().enumerate().any(|(index, slot)| {
         let state = State::load(slot);
         let id = ParticipantId::new(index, state.generation);
-        state.pid != 0 && id.word() != except && state.is_alive(slot)
+        state.pid != 0 && id.word() != except && !state.exits(slot) && state.is_alive(slot)
     })
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use std::ops::Range;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::slice;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, Once, OnceLock, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -20,8 +20,7 @@ use crate::mapping::{Mapping, reserve};
 use crate::name::{self, Name};
 use crate::own::OwnWord;
 use crate::participant::{self, Identity, Participant, ParticipantId};
-use crate::sys;
-use crate::transfer;
+use crate::{fork, sys, transfer};
 
 /// Shared memory with a type.
 ///
@@ -39,7 +38,7 @@ use crate::transfer;
 /// checked.
 ///
 /// ```
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 /// use ipc_core::{Segment, Spec};
 ///
 /// let segment = Segment::anonymous(&Spec::new("counter", 1).len(8))?;
@@ -53,7 +52,7 @@ use crate::transfer;
 #[doc(alias = "mmap")]
 pub struct Segment(Arc<Inner>);
 
-struct Inner {
+pub(crate) struct Inner {
     mapping: Mapping,
     fd: Arc<OwnedFd>,
     /// Device and inode of the file.
@@ -66,12 +65,18 @@ struct Inner {
     name: OnceLock<Name>,
 }
 
-type OpenTable = Option<HashMap<(u64, u64), Weak<Inner>>>;
+/// What this process has open.
+pub(crate) struct OpenTable {
+    /// By device and inode. Who drops one strikes it off at the very end.
+    segments: Option<HashMap<(u64, u64), Weak<Inner>>>,
+    /// The names have been removed, as the process exits.
+    exits: bool,
+}
 
-/// Every open segment of this process, by device and inode.
-static OPEN: Mutex<OpenTable> = Mutex::new(None);
+static OPEN: Mutex<OpenTable> = Mutex::new(OpenTable { segments: None, exits: false });
 
-fn open_table() -> MutexGuard<'static, OpenTable> {
+pub(crate) fn open_table() -> MutexGuard<'static, OpenTable> {
+    fork::prepare();
     OPEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -79,7 +84,7 @@ impl Segment {
     /// Makes a segment without a name: reachable only for those whom it is handed to.
     ///
     /// # Errors
-    /// No memory left (with both sizes), no descriptor left.
+    /// No memory left (with both sizes), [`Cause::FileLimit`], no descriptor left.
     pub fn anonymous(spec: &Spec<'_>) -> Result<Segment> {
         let label = format!("segment of kind {}", spec.kind);
         let make = || {
@@ -101,8 +106,8 @@ impl Segment {
     /// `create` of any process, and by [`remove_stale`].
     ///
     /// # Errors
-    /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::BadName`], no memory left (with both
-    /// sizes), no /dev/shm, and what `init` returns.
+    /// [`Cause::NameTaken`] while the owner of that name lives, [`Cause::NameBusy`], [`Cause::BadName`],
+    /// [`Cause::Exiting`], no memory left (with both sizes), no /dev/shm, and what `init` returns.
     pub fn create(name: &str, spec: &Spec<'_>, init: impl FnOnce(&Segment) -> Result<()>) -> Result<Segment> {
         Segment::create_named(name, spec, init, true)
     }
@@ -113,9 +118,11 @@ impl Segment {
         init: impl FnOnce(&Segment) -> Result<()>,
         replace: bool,
     ) -> Result<Segment> {
-        static SWEEP: Once = Once::new();
-        // It is not what the caller asked for, so that it fails is not the caller's concern.
-        SWEEP.call_once(|| drop(remove_stale()));
+        static SWEPT: AtomicBool = AtomicBool::new(false);
+        if !SWEPT.swap(true, Ordering::Relaxed) {
+            // It is not what the caller asked for, so that it fails is not the caller's concern.
+            let _ = remove_stale();
+        }
         let label = format!("{} `{name}`", spec.kind);
         let fail = |cause: Cause| Error::new("create", label.as_str(), cause);
         let make = || {
@@ -126,9 +133,10 @@ impl Segment {
         };
         let (path, owner, segment) = make().map_err(fail)?;
         init(&segment)?;
-        // Between the two, exit would leave a stale name; as would a kill.
-        let name = Name::publish(path, owner, replace).map_err(fail)?;
-        segment.0.keep_name(name);
+        // It is known before it is there, so that an exit meanwhile removes it.
+        let name = segment.0.keep_name(Name::new(path, Some(owner)).map_err(fail)?);
+        let permit = || Some(open_table()).filter(|open| !open.exits).ok_or(Cause::Exiting);
+        name.publish(replace, permit).map_err(fail)?;
         Ok(segment)
     }
 
@@ -188,7 +196,7 @@ impl Segment {
         header::write(mapping.header(), spec, name);
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
         let segment = Segment::register(mapping, Arc::new(fd), id, spec.len)?;
-        open_table().get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
+        open_table().segments.get_or_insert_default().insert(id, Arc::downgrade(&segment.0));
         segment.0.join()?;
         Ok(segment)
     }
@@ -197,15 +205,15 @@ impl Segment {
     fn map(fd: Arc<OwnedFd>) -> Result<Segment, Cause> {
         let id = sys::stat(fd.as_fd()).map_err(os)?.id;
         let mut open = open_table();
-        let open_here = open.get_or_insert_default();
+        let open_here = open.segments.get_or_insert_default();
         let segment = match open_here.get(&id).and_then(Weak::upgrade) {
             Some(inner) => Segment(inner),
             None => {
                 let mapping = Mapping::check(fd.as_fd())?;
                 let segment = Segment::register(mapping, fd, id, 0)?;
                 open_here.insert(id, Arc::downgrade(&segment.0));
-                let name = name::path(&header::name(segment.0.mapping.header())).and_then(Name::opened);
-                if let Ok(name) = name {
+                let path = name::path(&header::name(segment.0.mapping.header()));
+                if let Ok(name) = path.and_then(|path| Name::new(path, None)) {
                     segment.0.keep_name(name);
                 }
                 segment
@@ -250,8 +258,8 @@ impl Segment {
     /// new part as soon as they reach for it. Killed meanwhile, it has grown or it has not.
     ///
     /// # Errors
-    /// [`Cause::OutOfBounds`] beyond [`max_len`](Segment::max_len), no memory left (with both sizes); nothing has
-    /// changed then.
+    /// [`Cause::OutOfBounds`] beyond [`max_len`](Segment::max_len), no memory left (with both sizes),
+    /// [`Cause::FileLimit`]; nothing has changed then.
     pub fn grow(&self, len: u64) -> Result<()> {
         let fail = |cause: Cause| Error::new("grow", &*self.0.label, cause);
         if len > self.0.mapping.shape.max_len {
@@ -383,8 +391,8 @@ impl Segment {
         self.0.join().map_err(|cause| Error::new("take part in", &*self.0.label, cause))
     }
 
-    /// Whether the process with that identity lives: false as soon as it is dead, a zombie included; true for a
-    /// stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
+    /// Whether the process with that identity lives: false as soon as it is dead, a zombie included, and one whose
+    /// memory the kernel has only begun to give back; true for a stopped one. Costs a system call for one that is gone, reading a file of /proc for one that lives.
     pub fn is_alive(&self, id: ParticipantId) -> bool {
         self.0.me() == Some(id) || participant::is_alive(self.0.mapping.slots(), id)
     }
@@ -428,11 +436,13 @@ impl Segment {
 
 impl Inner {
     /// Remembers the name, to be removed at the end.
-    fn keep_name(&self, name: Name) {
-        static AT_EXIT: Once = Once::new();
-        AT_EXIT.call_once(|| sys::at_exit(remove_names));
+    fn keep_name(&self, name: Name) -> &Name {
+        static AT_EXIT: AtomicBool = AtomicBool::new(false);
+        if !AT_EXIT.swap(true, Ordering::Relaxed) {
+            sys::at_exit(remove_names);
+        }
         // If another thread was faster, its name is the same.
-        let _ = self.name.set(name);
+        self.name.get_or_init(|| name)
     }
 
     /// Removes the name: that of this process, or one of a dead owner that nobody uses any more.
@@ -469,29 +479,50 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(open) = open_table().as_mut() {
+        if let Some(id) = self.me() {
+            participant::leave(self.mapping.slots(), id);
+        }
+        self.give_up_name();
+        if let Some(open) = open_table().segments.as_mut() {
             // Somebody may have opened it anew since the count fell to zero.
             if open.get(&self.id).is_some_and(|known| known.strong_count() == 0) {
                 open.remove(&self.id);
             }
         }
-        if let Some(id) = self.me() {
-            participant::leave(self.mapping.slots(), id);
-        }
-        self.give_up_name();
     }
 }
 
 /// At the exit of a process nothing is dropped that lies in a static or was leaked.
 extern "C" fn remove_names() {
-    // A thread that runs on may hold the table: for a moment, or, if the process was forked, for ever.
-    let wait = |_| thread::sleep(Duration::from_millis(1));
-    let Some(open) = (0..100).find_map(|_| OPEN.try_lock().map_err(wait).ok()) else { return };
-    for inner in open.iter().flat_map(HashMap::values).filter_map(Weak::upgrade) {
+    // A thread that runs on may hold the table for a moment; as may the one that calls this, in a signal's handler.
+    for _ in 0..100 {
+        if OPEN.try_lock().is_ok_and(remove_names_of) {
+            return;
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+}
+
+/// Whether none is left.
+fn remove_names_of(mut open: MutexGuard<'_, OpenTable>) -> bool {
+    open.exits = true;
+    let mut all_gone = true;
+    for inner in open.segments.iter().flat_map(HashMap::values).map(Weak::upgrade) {
+        // Somebody is just dropping the last handle, and about to remove the name.
+        let Some(inner) = inner else {
+            all_gone = false;
+            continue;
+        };
+        // It is still used by other threads, and does not leave yet. Those who exit at the same moment have to know
+        // that it will, or each would leave the name to the others.
+        if let Some(id) = inner.me() {
+            participant::exit(inner.mapping.slots(), id);
+        }
         inner.give_up_name();
         // Dropping it here would take the lock again.
         std::mem::forget(inner);
     }
+    all_gone
 }
 
 /// Removes the names, of all segments of this user, that are left of processes which were all killed; says how many.

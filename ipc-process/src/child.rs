@@ -2,18 +2,21 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem;
 use std::ops::Deref;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::panic;
 use std::time::{Duration, Instant};
 
+use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
 use serde::de::DeserializeOwned;
 
+use crate::entry;
 use crate::join::{Failure, JoinError};
 use crate::process::Process;
 use crate::sys::Exit;
 use crate::wire::Report;
-use ipc_core::codec::{self, CodecError};
 
 /// A child process that returns an `R`.
 ///
@@ -52,7 +55,8 @@ impl<R: DeserializeOwned> Child<R> {
     /// Waits until the process has ended, and gives what its function returned.
     ///
     /// Never hangs because of a dead child, wherever it was killed. A child that was killed after it returned
-    /// has a result all the same.
+    /// has a result all the same; so has one that panicked when it dropped its copy of the result, with the exit code
+    /// 101.
     ///
     /// # Errors
     /// [`JoinError`] says what became of it: panicked, killed, exited, or a value that could not be passed on.
@@ -108,16 +112,25 @@ fn result<R: DeserializeOwned>(channel: &OwnedFd, exit: Exit) -> Result<R, Failu
             Exit::Unknown => Failure::Vanished,
         });
     };
+    let bad = |error: CodecError| Failure::Result(error.into());
     parcel.unpack(|bytes| {
-        let bad = |error: CodecError| Failure::Result(error.into());
         let (report, rest) = codec::decode(bytes).map_err(bad)?;
         match report {
-            Report::Returned => codec::decode(rest).map(|(result, _)| result).map_err(bad),
+            Report::Returned => decode(rest).map_err(Failure::Result),
             Report::Panicked(panic) => Err(Failure::Panicked(panic)),
             Report::NotStarted(why) => Err(Failure::NotStarted(why)),
             Report::BadArguments(why) => Err(Failure::Arguments(why)),
             Report::BadResult(why) => Err(Failure::Result(why)),
         }
+    })
+}
+
+fn decode<R: DeserializeOwned>(bytes: &[u8]) -> Result<R, String> {
+    panic::catch_unwind(|| codec::decode_all(bytes).map_err(String::from)).unwrap_or_else(|payload| {
+        let why = format!("a panic while it was decoded: {}", entry::message_of(&*payload));
+        // Dropping it may panic once more.
+        mem::forget(payload);
+        Err(why)
     })
 }
 

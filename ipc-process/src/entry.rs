@@ -33,8 +33,8 @@ const NOT_STARTED: i32 = 126;
 /// Decodes the arguments; what it returns then runs the function on them. Its address travels to the child.
 pub(crate) type Entry = fn(&[u8]) -> Result<Call, String>;
 
-/// Runs the function and packs the report.
-pub(crate) type Call = Box<dyn FnOnce() -> Parcel>;
+/// Runs the function and sends the report.
+pub(crate) type Call = Box<dyn FnOnce()>;
 
 /// The entry for a function of that type.
 pub(crate) fn entry<F, Args>(bytes: &[u8]) -> Result<Call, String>
@@ -42,10 +42,12 @@ where
     F: Function<Args, Output: Serialize>,
     Args: DeserializeOwned + 'static,
 {
-    let (args, _) = codec::decode::<Args>(bytes)?;
+    let args: Args = codec::decode_all(bytes)?;
     Ok(Box::new(move || {
         let result = function::conjure::<F, Args>().call(args);
-        pack(&Report::Returned, &result).unwrap_or_else(|why| report(&Report::BadResult(why)))
+        let parcel = pack(&Report::Returned, &result);
+        // Before the result is dropped here: that may panic, and the parent has it by then.
+        send(&parcel.unwrap_or_else(|why| report(&Report::BadResult(why))));
     }))
 }
 
@@ -118,21 +120,26 @@ fn run() -> i32 {
         }
     };
     panic::set_hook(Box::new(note_panic));
-    let (parcel, code) = panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
-        let report = report(&Report::Panicked(panic_of(&*payload)));
+    panic::catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|payload| {
+        // After a result, nobody reads it.
+        send(&report(&Report::Panicked(panic_of(&*payload))));
         // Dropping it is the program's code, which may panic once more.
         std::mem::forget(payload);
-        (report, PANICKED)
-    });
-    send(&parcel);
-    code
+        PANICKED
+    })
 }
 
-/// What there is to report, and the exit code.
-fn work() -> (Parcel, i32) {
+/// Does it and reports; the exit code.
+fn work() -> i32 {
     match begin() {
-        Ok(call) => (call(), 0),
-        Err(why) => (report(&why), NOT_STARTED),
+        Ok(call) => {
+            call();
+            0
+        }
+        Err(why) => {
+            send(&report(&why));
+            NOT_STARTED
+        }
     }
 }
 
@@ -190,7 +197,7 @@ fn note_panic(info: &PanicHookInfo<'_>) {
     };
     let current = current::current();
     let stack = panic.backtrace.as_ref().map_or_else(String::new, |backtrace| format!("\n{backtrace}"));
-    complain(&format!("process `{}` (pid {}) panicked{panic}{stack}", current.name(), current.pid()));
+    complain(&format!("process `{}` (pid {}) {panic}{stack}", current.name(), current.pid()));
     if cfg!(panic = "abort") {
         // Nothing will unwind to where the report is sent otherwise.
         send(&report(&Report::Panicked(panic.clone())));
@@ -205,7 +212,8 @@ fn panic_of(payload: &(dyn Any + Send)) -> Panic {
     noted.unwrap_or(Panic { message, location: None, backtrace: None })
 }
 
-fn message_of(payload: &(dyn Any + Send)) -> String {
+/// What a panic said.
+pub(crate) fn message_of(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a value that is no text".to_owned())

@@ -37,7 +37,7 @@ pub enum Failure {
     NotStarted(String),
     /// It could not decode its arguments; the text says why. The exit code is 126.
     Arguments(String),
-    /// Its result could not be encoded, sent or decoded; the text says why.
+    /// Its result could not be encoded, sent or decoded; the text says why. A panic while it is decoded is this, too.
     Result(String),
     /// Its result was taken before.
     AlreadyJoined,
@@ -95,7 +95,7 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "process `{}` (pid {}) ", self.process, self.pid)?;
         match &self.failure {
-            Failure::Panicked(panic) => write!(f, "panicked{panic}"),
+            Failure::Panicked(panic) => panic.fmt(f),
             Failure::Killed { signal } => write!(f, "was killed by {}", sys::signal_name(*signal)),
             Failure::Exited { code } => write!(f, "exited with code {code} before it returned"),
             Failure::Vanished => f.write_str("ended without a result, and its status was taken by another"),
@@ -111,6 +111,7 @@ impl std::error::Error for JoinError {}
 
 impl fmt::Display for Panic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("panicked")?;
         if let Some(location) = &self.location {
             write!(f, " at {location}")?;
         }

@@ -99,15 +99,16 @@ extern "C" fn end_children() {
         for daemon in &daemons {
             let _ = daemon.terminate();
         }
-        for child in &others {
-            child.wait_until(None);
-        }
         let deadline = ipc_core::deadline(GRACE);
         for daemon in &daemons {
             if daemon.wait_until(deadline).is_none() {
                 let _ = daemon.kill();
                 daemon.wait_until(None);
             }
+        }
+        // Last, since they may run for as long as they like.
+        for child in &others {
+            child.wait_until(None);
         }
         // Other threads run on meanwhile, and may have been about to start one.
     }

@@ -36,7 +36,11 @@ use crate::wire::Start;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
-/// A path is serialised as text, so one that is not UTF-8 is refused: pass an `OsString` instead.
+/// Arguments and results are encoded with postcard, which writes values and not their types. So parameters own what
+/// they have, `String` and not `&str`; a path is text, so that one which is not UTF-8 is refused (pass an `OsString`);
+/// and a type that is written otherwise than it is read cannot travel: `serde_json::Value`, and the attributes
+/// `untagged`, `flatten`, `skip_serializing_if`. Most of these are errors, but what `skip_serializing_if` leaves out
+/// may go unseen if the bytes behind it make sense, and then the child has another value.
 ///
 /// # Errors
 /// [`SpawnError`] says why and has the arguments; nothing was started then.
@@ -199,9 +203,8 @@ impl Builder {
         let mut child = self.command.spawn().map_err(|error| system("start", error))?;
         // Only now, so that there is a free descriptor for what comes next.
         drop(parcel);
-        // Nobody reaps children behind our back in a program that leaves them alone, so this is that very process.
-        let pidfd = match sys::pidfd(child.id()) {
-            // This program does not leave them alone: it ignores SIGCHLD, for one. The child ran and is gone.
+        let pidfd = match sys::pidfd_of_child(child.id()) {
+            // This program does not leave its children alone: it ignores SIGCHLD, for one. The child ran and is gone.
             Err(Errno::SRCH) => sys::pidfd_of_nobody(),
             other => other,
         };

@@ -4,7 +4,7 @@
 use std::ffi::{CString, c_int, c_ulong, c_void};
 use std::io;
 use std::mem::{ManuallyDrop, MaybeUninit};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
@@ -27,6 +27,17 @@ pub(crate) enum Exit {
 pub(crate) fn pidfd(pid: u32) -> Result<OwnedFd, Errno> {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
     rustix::process::pidfd_open(pid, PidfdFlags::empty()).and_then(above_stdio)
+}
+
+/// A descriptor for the child that was started with that pid; `SRCH` if it is gone. If somebody else takes the status of
+/// children (SIGCHLD is ignored, for one), another process may have its pid by now: one that is no child of this one.
+pub(crate) fn pidfd_of_child(pid: u32) -> Result<OwnedFd, Errno> {
+    let pidfd = pidfd(pid)?;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    match retry_on_intr(|| rustix::process::waitid(WaitId::PidFd(pidfd.as_fd()), options)) {
+        Err(Errno::CHILD) => Err(Errno::SRCH),
+        _ => Ok(pidfd),
+    }
 }
 
 /// Under the number of a closed standard output, it would be written to.
@@ -285,4 +296,33 @@ pub(crate) fn signal_name(signal: i32) -> String {
     ];
     let known = names.iter().find(|(number, _)| *number == signal);
     known.map_or_else(|| format!("signal {signal}"), |(_, name)| (*name).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn a_process_that_got_the_pid_of_a_child_is_not_taken_for_it() {
+        // As if it had got the pid of a child which had ended.
+        let parent = std::os::unix::process::parent_id();
+        assert!(pidfd(parent).is_ok());
+        assert_eq!(pidfd_of_child(parent).unwrap_err(), Errno::SRCH);
+        let mut child = Command::new("sleep").arg("100").spawn().unwrap();
+        pidfd_of_child(child.id()).unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert_eq!(pidfd_of_child(child.id()).unwrap_err(), Errno::SRCH);
+    }
+
+    #[test]
+    fn a_child_that_has_ended_is_still_one() {
+        let mut child = Command::new("true").spawn().unwrap();
+        let pidfd = pidfd(child.id()).unwrap();
+        poll_until(pidfd.as_fd(), None, || readable_now(&[pidfd.as_fd()])[0].then_some(()));
+        pidfd_of_child(child.id()).unwrap();
+        child.wait().unwrap();
+    }
 }

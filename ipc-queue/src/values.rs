@@ -79,11 +79,7 @@ pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone
 }
 
 fn decode<T: DeserializeOwned>(core: &Core, bytes: &[u8]) -> Result<T, Error> {
-    let decoded = codec::decode(bytes).map_err(|error| fault("decode", core, error))?;
-    match decoded {
-        (value, []) => Ok(value),
-        _ => Err(Error::new("decode", format!("an item of {}", core.segment().label()), Cause::BadMessage)),
-    }
+    codec::decode_all(bytes).map_err(|error| fault("decode", core, error))
 }
 
 /// Puts the values, each part of them with one lock and one wake-up. What was not put is handed back.

@@ -71,6 +71,18 @@ pub(crate) fn descriptors() -> Vec<String> {
     found
 }
 
+/// How many threads this process has.
+pub(crate) fn threads() -> usize {
+    fs::read_dir("/proc/self/task").unwrap().count()
+}
+
+/// Waits for the condition.
+pub(crate) fn until(condition: impl Fn() -> bool) {
+    while !condition() {
+        std::thread::yield_now();
+    }
+}
+
 /// A name that no other test or run uses.
 pub(crate) fn unique(name: &str) -> String {
     format!("{}{name}", prefix())
@@ -131,6 +143,12 @@ impl Child {
     /// Waits for its end without reaping it.
     pub(crate) fn until_zombie(&self) {
         waitid(WaitId::Pid(self.pid), WaitIdOptions::EXITED | WaitIdOptions::NOWAIT).unwrap();
+    }
+
+    /// Whether it has ended and was not reaped.
+    pub(crate) fn is_zombie(&self) -> bool {
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT | WaitIdOptions::NOHANG;
+        waitid(WaitId::Pid(self.pid), options).unwrap().is_some()
     }
 
     /// Waits until it is stopped.
@@ -210,6 +228,23 @@ pub(crate) fn participant(segment: &Segment) -> (Child, ParticipantId) {
     let ready = Gate::new();
     let word = segment.at::<AtomicU32>(0).unwrap();
     let child = fork(|| {
+        word.store(segment.me().unwrap().word(), Ordering::Release);
+        ready.open();
+        forever()
+    });
+    ready.pass();
+    (child, ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap())
+}
+
+/// A process of so many threads that takes part, and has so many bytes of memory that its end takes its time.
+pub(crate) fn large(segment: &Segment, bytes: usize, threads: usize) -> (Child, ParticipantId) {
+    let word = segment.at::<AtomicU32>(0).unwrap();
+    let ready = Gate::new();
+    let child = fork(|| {
+        let mut memory = vec![0_u8; bytes];
+        memory.iter_mut().step_by(4096).for_each(|byte| *byte = 1);
+        std::hint::black_box(&memory);
+        (1..threads).for_each(|_| drop(std::thread::spawn(|| forever())));
         word.store(segment.me().unwrap().word(), Ordering::Release);
         ready.open();
         forever()

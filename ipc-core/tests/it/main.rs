@@ -2,6 +2,7 @@
 
 mod blob;
 mod crash;
+mod fork;
 mod futex;
 mod help;
 mod name;

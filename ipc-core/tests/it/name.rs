@@ -410,7 +410,9 @@ fn a_name_that_is_just_being_opened_is_not_removed_as_unused() {
         child.kill();
         remove_stale().unwrap();
         assert!(exists(&name));
-        assert!(matches!(create(&name).unwrap_err().cause(), Cause::NameTaken));
+        // He may have been stopped there.
+        let error = create(&name).unwrap_err();
+        assert!(matches!(error.cause(), Cause::NameBusy), "{error}");
         drop(file);
         remove_stale().unwrap();
         assert!(!exists(&name));
@@ -492,6 +494,57 @@ fn exit_removes_names_that_nothing_drops() {
         go.open();
         assert_eq!(user.wait().exit_status(), Some(7));
         assert!(!exists(&name));
+    });
+}
+
+#[test]
+fn users_that_exit_at_the_same_moment_do_not_leave_the_name() {
+    static KEPT: OnceLock<Segment> = OnceLock::new();
+    alone(|| {
+        for round in 0..20 {
+            let name = unique(&format!("exit-{round}"));
+            let child = owner(&name);
+            let (opened, go) = (Gate::new(), Gate::new());
+            let users = [(); 4].map(|()| {
+                fork(|| {
+                    KEPT.get_or_init(|| open(&name).unwrap());
+                    opened.open();
+                    go.pass();
+                    std::process::exit(0)
+                })
+            });
+            users.iter().for_each(|_| opened.pass());
+            child.kill();
+            users.iter().for_each(|_| go.open());
+            users.into_iter().for_each(Child::join);
+            assert!(!exists(&name));
+        }
+    });
+}
+
+#[test]
+fn a_thread_that_runs_on_at_exit_leaves_no_name() {
+    alone(|| {
+        let name = |thread| unique(&format!("late-{thread}"));
+        for _ in 0..50 {
+            fork(|| {
+                for thread in 0..2 {
+                    std::thread::spawn(move || {
+                        loop {
+                            match create(&name(thread)) {
+                                Ok(segment) => drop(segment),
+                                Err(error) if matches!(error.cause(), Cause::Exiting) => return,
+                                Err(_) => std::process::abort(),
+                            }
+                        }
+                    });
+                }
+                while !exists(&name(0)) {}
+                std::process::exit(0)
+            })
+            .join();
+            assert_eq!(own_files(), Vec::<String>::new());
+        }
     });
 }
 

@@ -1,9 +1,11 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use ipc_core::{Cause, ParticipantId, Segment};
+use ipc_core::{Cause, ParticipantId, Segment, Watch};
 use rustix::process::Signal;
 
-use crate::help::{Child, Gate, alone, forever, fork, participant, spec};
+use crate::help::{
+    Child, Gate, alone, forever, fork, large, leave_descriptors, limit_descriptors, participant, spec,
+};
 
 #[test]
 fn a_killed_process_is_dead_before_it_is_reaped() {
@@ -20,6 +22,40 @@ fn a_killed_process_is_dead_before_it_is_reaped() {
         assert_eq!((known.pid, known.alive, known.name), (child.pid(), false, None));
         drop(child);
         assert!(!segment.is_alive(id), "and so is one that was reaped");
+    });
+}
+
+#[test]
+fn without_descriptors_a_killed_process_is_dead_before_it_is_reaped() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (child, id) = participant(&segment);
+        let old = leave_descriptors(0);
+        let alive = segment.is_alive(id);
+        child.kill();
+        let dead = !segment.is_alive(id);
+        limit_descriptors(old);
+        assert!(alive && dead, "alive {alive}, then dead {dead}");
+    });
+}
+
+#[test]
+fn a_killed_process_is_dead_before_its_memory_is_given_back() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        for (threads, descriptors) in [(1, true), (4, true), (1, false)] {
+            // This process may be kept from looking for as long as that takes: then it looks at another.
+            let dies_first = |_: u32| {
+                let (child, id) = large(&segment, 256 << 20, threads);
+                assert!(segment.is_alive(id));
+                let old = if descriptors { None } else { Some(leave_descriptors(0)) };
+                child.signal(Signal::KILL);
+                while segment.is_alive(id) {}
+                old.map(limit_descriptors);
+                !child.is_zombie()
+            };
+            assert!((0..20).any(dies_first), "{threads} threads, descriptors left: {descriptors}");
+        }
     });
 }
 
@@ -79,7 +115,13 @@ fn a_process_whose_first_thread_ended_is_alive() {
         ready.pass();
         let id = ParticipantId::from_word(word.load(Ordering::Acquire)).unwrap();
         assert!(segment.is_alive(id));
+        assert_eq!(Watch::new().dead(&segment, [id]), []);
+        let old = leave_descriptors(0);
+        let alive = segment.is_alive(id);
         child.kill();
+        let dead = !segment.is_alive(id);
+        limit_descriptors(old);
+        assert!(alive && dead, "without a descriptor: alive {alive}, then dead {dead}");
         assert!(!segment.is_alive(id));
     });
 }

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use ipc_core::transfer::{self, Parcel};
-use ipc_core::{Cause, Place, Segment, Spec};
+use ipc_core::{Blob, Cause, Place, Segment, Spec};
 use proptest::prelude::*;
 use rustix::io::Errno;
 
@@ -128,6 +128,31 @@ fn more_memory_than_there_is_is_an_error_with_both_sizes() {
     check(segment.grow(1 << 44).unwrap_err(), 1 << 43);
     assert_eq!(segment.len(), 64, "nothing has changed");
     segment.grow(128).unwrap();
+}
+
+#[test]
+fn beyond_the_limit_for_files_is_an_error_with_both_sizes_and_not_a_signal() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    alone(|| {
+        let growable = Segment::anonymous(&spec().max_len(1 << 30)).unwrap();
+        let old = getrlimit(Resource::Fsize);
+        setrlimit(Resource::Fsize, Rlimit { current: Some(1 << 16), ..old }).unwrap();
+        let refused = |error: ipc_core::Error, at_least: u64| {
+            let Cause::FileLimit { asked, limit } = *error.cause() else { panic!("{error}") };
+            assert!(asked >= at_least && asked < at_least + 4096 && limit == 1 << 16, "{error}");
+        };
+        refused(Segment::anonymous(&spec().len(1 << 17)).unwrap_err(), 1 << 17);
+        let name = unique("large");
+        refused(Segment::create(&name, &spec().len(1 << 17), |_| Ok(())).unwrap_err(), 1 << 17);
+        refused(growable.grow(1 << 20).unwrap_err(), 1 << 20);
+        // It counts from the start of the file.
+        refused(growable.grow(1 << 16).unwrap_err(), 1 << 16);
+        refused(Blob::new(&[1; 1 << 17]).unwrap_err(), 1 << 17);
+        growable.grow(1 << 15).unwrap();
+        assert_eq!(Blob::new(&[1; 1 << 16]).unwrap().len(), 1 << 16);
+        setrlimit(Resource::Fsize, old).unwrap();
+        growable.grow(1 << 20).unwrap();
+    });
 }
 
 #[test]
@@ -431,10 +456,44 @@ fn files_that_are_no_segments_are_refused() {
         assert!(received::<Segment>(File::open(path).unwrap().into()).is_err());
     }
     // A private file of this user, which could be a named segment, but is not.
-    let mut file = tempfile::NamedTempFile::new().unwrap().into_file();
-    file.write_all(&[7; 4096]).unwrap();
-    let error = received::<Segment>(file.into()).unwrap_err();
+    let file = private_file("/dev/shm", &[7; 4096]);
+    let error = received::<Segment>(file).unwrap_err();
     assert!(error.contains("not a segment"), "{error}");
+}
+
+/// A file without a name that only this user may open.
+fn private_file(directory: &str, bytes: &[u8]) -> OwnedFd {
+    let mut file = tempfile::tempfile_in(directory).unwrap();
+    file.write_all(bytes).unwrap();
+    make_private(&file);
+    file.into()
+}
+
+fn make_private(file: impl AsFd) {
+    rustix::fs::fchmod(file, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR).unwrap();
+}
+
+#[test]
+fn what_can_be_cut_off_is_accepted_only_if_it_is_the_file_of_a_named_segment() {
+    alone(|| {
+        let nameless = bytes_of(&Segment::anonymous(&spec()).unwrap());
+        let segment = Segment::create(&unique("named"), &spec(), |_| Ok(())).unwrap();
+        let named = bytes_of(&segment);
+        let memory = memfd(&named, false);
+        make_private(&memory);
+        let elsewhere = private_file("/tmp", &named);
+        let without_name = private_file("/dev/shm", &nameless);
+        for fd in [memory, elsewhere, without_name] {
+            let error = received::<Segment>(fd).unwrap_err();
+            assert!(error.contains("not sealed"), "{error}");
+        }
+        assert_eq!(received::<Segment>(reopened(&segment)).unwrap(), segment);
+        // Also when the name was taken away from it, or given to another one.
+        let file = reopened(&segment);
+        drop(segment);
+        let segment: Segment = received(file).unwrap();
+        assert!(segment.label().contains(&unique("named")));
+    });
 }
 
 #[test]
@@ -536,7 +595,7 @@ fn the_layout_is_that_of_the_specification() {
     let u32_at = |at: usize| u32::from_ne_bytes(bytes[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_ne_bytes(bytes[at..at + 8].try_into().unwrap());
     assert_eq!(&bytes[..8], b"IPCSEG\x9d\x01");
-    assert_eq!((u32_at(8), u32_at(12), u32_at(16), u32_at(20)), (1, 2, 3, 2));
+    assert_eq!((u32_at(8), u32_at(12), u32_at(16), u32_at(20)), (2, 2, 3, 2));
     // FNV-1a of `ty`.
     assert_eq!(u64_at(24), 0x08c8_4707_b56a_d86e);
     assert_eq!((u64_at(32), u64_at(40)), (7, 9));

@@ -1,22 +1,17 @@
 use std::fs;
+use std::iter;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipc_core::futex::{self, Wake};
 use ipc_core::transfer::{self, Parcel};
 use ipc_core::{ParticipantId, Segment, Watch, deadline};
+use rustix::process::Signal;
 
-use crate::help::{Gate, alone, forever, fork, participant, spec};
-
-fn threads() -> usize {
-    fs::read_dir("/proc/self/task").unwrap().count()
-}
-
-fn until(condition: impl Fn() -> bool) {
-    while !condition() {
-        std::thread::yield_now();
-    }
-}
+use crate::help::{
+    Gate, alone, forever, fork, large, leave_descriptors, limit_descriptors, participant, spec, threads,
+    until,
+};
 
 /// Sleeps on the word until it is woken, with a deadline against hangs only.
 fn woken(word: &AtomicU32) {
@@ -44,6 +39,46 @@ fn those_who_died_are_told_apart_from_those_who_live() {
             [first, second],
             "also for who asks for the first time"
         );
+    });
+}
+
+#[test]
+fn without_descriptors_those_who_died_are_found() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let (one, first) = participant(&segment);
+        let (two, second) = participant(&segment);
+        let mut watch = Watch::new();
+        assert_eq!(watch.dead(&segment, [first]), []);
+        one.kill();
+        two.kill();
+        // Fewer than are polled; and as many as there are, but no new one.
+        for limit in [|| limit_descriptors(0), || leave_descriptors(0)] {
+            let old = limit();
+            let dead = (watch.dead(&segment, [first]), Watch::new().dead(&segment, [second]));
+            limit_descriptors(old);
+            assert_eq!(dead, (vec![first], vec![second]));
+        }
+    });
+}
+
+#[test]
+fn one_who_died_is_found_before_its_memory_is_given_back_among_many_others() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let others: Vec<_> = (0..9).map(|_| participant(&segment)).collect();
+        // This process may be kept from looking for as long as that takes: then it looks at another.
+        let dies_first = |_: u32| {
+            let (child, id) = large(&segment, 256 << 20, 1);
+            let all = || iter::once(id).chain(others.iter().map(|(_, id)| *id));
+            let mut watch = Watch::new();
+            assert_eq!(watch.dead(&segment, all()), []);
+            child.signal(Signal::KILL);
+            let dead = iter::repeat_with(|| watch.dead(&segment, all())).find(|dead| !dead.is_empty());
+            assert_eq!(dead.unwrap(), [id]);
+            !child.is_zombie()
+        };
+        assert!((0..20).any(dies_first));
     });
 }
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Stdio;
 
 use ipc_core::{Blob, Fd};
-use ipc_process::{Builder, Failure, Reason, Runnable, spawn, spawn_runnable};
+use ipc_process::{Builder, Failure, Reason, Runnable, current, spawn, spawn_runnable};
 use serde::de::Error as _;
 use serde::ser::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -139,6 +139,100 @@ fn a_panic_while_the_result_is_encoded_is_a_panic() {
     }
     let mut child = Builder::new().stderr(Stdio::null()).spawn(|| Panics, ()).unwrap();
     assert_eq!(join(&mut child).unwrap_err().panic().unwrap().message, "while encoding");
+}
+
+#[test]
+fn a_panic_while_the_result_is_decoded_is_a_join_error() {
+    #[derive(Debug, Serialize)]
+    struct Panics;
+    impl<'de> Deserialize<'de> for Panics {
+        fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Panics, D::Error> {
+            panic!("while decoding")
+        }
+    }
+    alone(|| {
+        let before = descriptors();
+        let mut child = spawn(|| (Blob::new(b"lost").unwrap(), Panics), ()).unwrap();
+        let error = join(&mut child).unwrap_err();
+        assert_eq!(
+            error.failure(),
+            &Failure::Result("a panic while it was decoded: while decoding".to_owned())
+        );
+        drop(child);
+        assert_eq!(descriptors(), before);
+    });
+}
+
+#[test]
+fn a_result_whose_drop_panics_in_the_child_is_kept() {
+    #[derive(Debug, Serialize, Deserialize)]
+    struct Bomb(u32);
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            if current().name() == "bomber" {
+                panic!("while dropping");
+            }
+        }
+    }
+    let builder = Builder::new().name("bomber").stderr(Stdio::null());
+    let mut child = builder.spawn(|| Bomb(7), ()).unwrap();
+    assert_eq!(join(&mut child).unwrap().0, 7);
+    assert_eq!(child.exit_code(), Some(101));
+}
+
+/// A value that is encoded as more than is decoded, or the other way round, as some attributes of serde have it.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Skips {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first: Option<u8>,
+    last: u8,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Flat {
+    #[serde(flatten)]
+    inner: HashMap<String, u8>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+enum Untagged {
+    Number(u8),
+}
+
+#[test]
+fn bytes_that_are_left_over_are_an_error() {
+    /// Writes two numbers and reads one.
+    #[derive(Debug)]
+    struct Longer;
+    impl Serialize for Longer {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            (1_u8, 2_u8).serialize(serializer)
+        }
+    }
+    impl<'de> Deserialize<'de> for Longer {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Longer, D::Error> {
+            u8::deserialize(deserializer).map(|_| Longer)
+        }
+    }
+    let why = "1 byte more than its type reads: it is written otherwise than it is read";
+    let error = join(&mut spawn(|_: Longer| (), (Longer,)).unwrap()).unwrap_err();
+    assert!(matches!(error.failure(), Failure::Arguments(text) if text.starts_with(why)), "{error}");
+    let error = join(&mut spawn(|| Longer, ()).unwrap()).unwrap_err();
+    assert!(matches!(error.failure(), Failure::Result(text) if text.starts_with(why)), "{error}");
+}
+
+#[test]
+fn types_that_need_a_format_which_describes_itself_are_refused_in_these_words() {
+    let words = |error: &dyn std::error::Error| {
+        let text = error.to_string();
+        assert!(text.contains("a format that describes itself"), "{text}");
+    };
+    words(&join(&mut spawn(|_: Untagged| (), (Untagged::Number(1),)).unwrap()).unwrap_err());
+    words(&join(&mut spawn(|| Untagged::Number(1), ()).unwrap()).unwrap_err());
+    words(&spawn(|_: Flat| (), (Flat { inner: HashMap::from([("a".to_owned(), 1)]) },)).unwrap_err());
+    // What was skipped shows as an end that comes too early, if nothing stands behind it.
+    words(&join(&mut spawn(|_: Skips| (), (Skips { first: None, last: 0 },)).unwrap()).unwrap_err());
 }
 
 #[test]

@@ -101,6 +101,17 @@ fn at_the_normal_end_of_a_parent_a_daemon_that_ignores_sigterm_is_killed() {
 }
 
 #[test]
+fn at_the_normal_end_of_a_parent_a_daemon_that_ignores_sigterm_is_killed_while_others_are_waited_for() {
+    let Parent { mut process, mut report, normal, parent, daemon } = Parent::start(Daemon::Deaf);
+    drop(parent);
+    wait_for(&daemon.0);
+    assert!(!is_readable(&process, Duration::ZERO), "it waits for the other");
+    drop(normal);
+    assert_eq!(hear(&mut report), Some(11));
+    join(&mut process).unwrap();
+}
+
+#[test]
 fn when_the_parent_is_killed_daemons_end_and_others_live_on() {
     for how in [Daemon::Polite, Daemon::Deaf] {
         let Parent { mut process, mut report, normal, parent, daemon } = Parent::start(how);

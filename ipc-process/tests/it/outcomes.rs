@@ -78,7 +78,17 @@ fn a_panic_under_a_hook_of_the_programs_own_has_no_place() {
         panic!("quiet")
     };
     let panic = Panic { message: "quiet".to_owned(), location: None, backtrace: None };
-    assert_eq!(failure(&mut spawn(quiet, ()).unwrap()).failure(), &Failure::Panicked(panic));
+    let error = failure(&mut spawn(quiet, ()).unwrap());
+    assert_eq!(error.failure(), &Failure::Panicked(panic));
+    assert!(error.to_string().ends_with(") panicked: quiet"), "{error}");
+}
+
+#[test]
+fn a_panic_reads_as_a_sentence_by_itself() {
+    let mut panic = Panic { message: "no yeast".to_owned(), location: None, backtrace: None };
+    assert_eq!(panic.to_string(), "panicked: no yeast");
+    panic.location = Some("bun.rs:1:2".to_owned());
+    assert_eq!(panic.to_string(), "panicked at bun.rs:1:2: no yeast");
 }
 
 #[test]
