@@ -214,16 +214,16 @@ impl Core {
         let queue = self.queue();
         let is_large = queue.regions.load(Ordering::Relaxed) >> (KEPT_CLASS + 1) != 0;
         let is_due = || milliseconds().wrapping_sub(queue.grown.load(Ordering::Relaxed)) > 100;
-        if is_large && is_due() {
-            if let Some(acquired) = queue.tail.lock.try_lock(self.segment(), me) {
-                let _entered = Entered { ring: self.ring(), end: &queue.tail };
-                if acquired == Acquired::OwnerDied {
-                    self.ring().repair(&queue.tail);
-                }
-                // What cannot be given back is used again.
-                let _ = reader.trim();
-            }
+        if !is_large || !is_due() {
+            return;
         }
+        let Some(acquired) = queue.tail.lock.try_lock(self.segment(), me) else { return };
+        let _entered = Entered { ring: self.ring(), end: &queue.tail };
+        if acquired == Acquired::OwnerDied {
+            self.ring().repair(&queue.tail);
+        }
+        // What cannot be given back is used again.
+        let _ = reader.trim();
     }
 
     #[inline]
