@@ -61,7 +61,7 @@ impl Reservation<'_> {
     }
 
     /// Puts the item.
-    pub fn commit(self) {
+    pub fn commit(mut self) {
         self.putting.commit();
     }
 }
@@ -148,7 +148,8 @@ pub(crate) fn reserve(
     patient: Patient,
     gone: Gone,
 ) -> Result<Reservation<'_>, PutRefused> {
-    let putting = core.begin_put(len, patient, gone)?;
+    let mut putting = Putting::new(core);
+    putting.begin(len, patient, gone)?;
     Ok(Reservation { putting, segment: core.segment(), len, written: 0 })
 }
 
@@ -162,8 +163,8 @@ pub(crate) fn put_all<B: AsRef<[u8]>>(
     let mut put = 0;
     while let Some(item) = items.next() {
         let item = item.as_ref();
-        let begun = core.begin_put(item.len(), Patient::Until(None), gone);
-        let mut putting = begun.map_err(|refused| (put, refused))?;
+        let mut putting = Putting::new(core);
+        putting.begin(item.len(), Patient::Until(None), gone).map_err(|refused| (put, refused))?;
         memory::write(core.segment(), putting.at, item).map_err(|error| (put, PutRefused::Fault(error)))?;
         let mut count = 1;
         while let Some(item) = items.peek().map(AsRef::as_ref) {
@@ -193,7 +194,8 @@ pub(crate) fn get_with<R>(
     gone: Gone,
     f: impl FnOnce(Bytes<'_>) -> R,
 ) -> Result<R, GetRefused> {
-    let mut getting = core.begin_get(patient, gone)?;
+    let mut getting = Getting::new(core);
+    getting.begin(patient, gone)?;
     let result = f(Bytes { segment: core.segment(), record: getting.record });
     getting.take();
     getting.finish();
@@ -208,7 +210,8 @@ pub(crate) fn get_many(
     gone: Gone,
     mut f: impl FnMut(Bytes<'_>),
 ) -> Result<usize, GetRefused> {
-    let mut getting: Getting<'_> = core.begin_get(patient, gone)?;
+    let mut getting = Getting::new(core);
+    getting.begin(patient, gone)?;
     let mut count = 0;
     loop {
         f(Bytes { segment: core.segment(), record: getting.record });

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bytes;
-use crate::core::{Core, GetRefused, Gone, Patient, PutRefused};
+use crate::core::{Core, GetRefused, Getting, Gone, Patient, PutRefused, Putting};
 use crate::memory;
 
 /// Memory that each thread keeps for encoded values, up to this many bytes.
@@ -60,7 +60,8 @@ pub(crate) fn put<T: Serialize>(
 /// Puts bytes as an item.
 #[inline]
 pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone) -> Result<(), PutRefused> {
-    let putting = core.begin_put(bytes.len(), patient, gone)?;
+    let mut putting = Putting::new(core);
+    putting.begin(bytes.len(), patient, gone)?;
     memory::write(core.segment(), putting.at, bytes).map_err(PutRefused::Fault)?;
     putting.commit();
     Ok(())
@@ -70,7 +71,8 @@ pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone)
 #[inline]
 pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone) -> Result<T, GetRefused> {
     with_scratch(|bytes| {
-        let mut getting = core.begin_get(patient, gone)?;
+        let mut getting = Getting::new(core);
+        getting.begin(patient, gone)?;
         memory::read(core.segment(), getting.record, bytes)?;
         getting.take();
         getting.finish();
@@ -124,7 +126,8 @@ pub(crate) fn get_many<T: DeserializeOwned>(
 ) -> Result<Vec<Result<T, Error>>, GetRefused> {
     with_scratch(|bytes| {
         let mut ends = Vec::new();
-        let mut getting = core.begin_get(patient, gone)?;
+        let mut getting = Getting::new(core);
+        getting.begin(patient, gone)?;
         loop {
             match memory::read(core.segment(), getting.record, bytes) {
                 Err(error) if ends.is_empty() => return Err(error.into()),
