@@ -107,6 +107,7 @@ impl Bytes<'_> {
     }
 
     /// Copies those from `offset` on into the buffer, as many as fit and are there; says how many.
+    #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let len = self.record.len.saturating_sub(offset).min(buffer.len());
         let at = self.record.at + offset.min(self.record.len) as u64;
@@ -115,6 +116,7 @@ impl Bytes<'_> {
     }
 
     /// A copy of them.
+    #[inline]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.record.len];
         self.read_at(0, &mut bytes);
@@ -195,8 +197,8 @@ pub(crate) fn get_with<R>(
     f: impl FnOnce(Bytes<'_>) -> R,
 ) -> Result<R, GetRefused> {
     let mut getting = Getting::new(core);
-    getting.begin(patient, gone)?;
-    let result = f(Bytes { segment: core.segment(), record: getting.record });
+    let record = getting.begin(patient, gone)?;
+    let result = f(Bytes { segment: core.segment(), record });
     getting.take();
     getting.finish();
     Ok(result)
@@ -211,15 +213,13 @@ pub(crate) fn get_many(
     mut f: impl FnMut(Bytes<'_>),
 ) -> Result<usize, GetRefused> {
     let mut getting = Getting::new(core);
-    getting.begin(patient, gone)?;
+    let mut next = Some(getting.begin(patient, gone)?);
     let mut count = 0;
-    loop {
-        f(Bytes { segment: core.segment(), record: getting.record });
+    while let Some(record) = next {
+        f(Bytes { segment: core.segment(), record });
         getting.take();
         count += 1;
-        if count >= max || !getting.next() {
-            break;
-        }
+        next = if count < max { getting.next() } else { None };
     }
     getting.finish();
     Ok(count)

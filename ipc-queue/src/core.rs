@@ -425,8 +425,6 @@ impl Drop for Putting<'_> {
 pub(crate) struct Getting<'a> {
     core: &'a Core,
     reader: Reader<'a>,
-    /// The last one that was read.
-    pub(crate) record: Record,
     count: u32,
     is_inside: bool,
 }
@@ -434,13 +432,12 @@ pub(crate) struct Getting<'a> {
 impl<'a> Getting<'a> {
     #[inline]
     pub(crate) fn new(core: &'a Core) -> Getting<'a> {
-        let record = Record { at: 0, len: 0 };
-        Getting { core, reader: core.ring().reader(), record, count: 0, is_inside: false }
+        Getting { core, reader: core.ring().reader(), count: 0, is_inside: false }
     }
 
     /// Finds the next record, waiting for it.
     #[inline]
-    pub(crate) fn begin(&mut self, patient: Patient, gone: Gone) -> Result<(), GetRefused> {
+    pub(crate) fn begin(&mut self, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
         let me = self.core.me();
         match self.try_begin(me, patient) {
             Err(GetRefused::Empty) => self.wait(me, patient, gone),
@@ -449,15 +446,12 @@ impl<'a> Getting<'a> {
     }
 
     #[inline]
-    fn try_begin(&mut self, me: u32, patient: Patient) -> Result<(), GetRefused> {
+    fn try_begin(&mut self, me: u32, patient: Patient) -> Result<Record, GetRefused> {
         self.core.enter(&self.core.queue().head, me, patient).map_err(|_| late_get(patient))?;
         self.is_inside = true;
         self.reader.begin();
         match self.reader.next() {
-            Ok(Some(record)) => {
-                self.record = record;
-                Ok(())
-            }
+            Ok(Some(record)) => Ok(record),
             Ok(None) => {
                 self.core.trim(me, &mut self.reader);
                 self.leave();
@@ -471,7 +465,7 @@ impl<'a> Getting<'a> {
     }
 
     #[cold]
-    fn wait(&mut self, me: u32, patient: Patient, gone: Gone) -> Result<(), GetRefused> {
+    fn wait(&mut self, me: u32, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
         let core = self.core;
         let mut waiter = None;
         loop {
@@ -502,12 +496,8 @@ impl<'a> Getting<'a> {
 
     /// Goes on to the next record, if there is one. What is wrong with it is told to whoever gets it.
     #[inline]
-    pub(crate) fn next(&mut self) -> bool {
-        let next = self.reader.next().unwrap_or(None);
-        next.is_some_and(|record| {
-            self.record = record;
-            true
-        })
+    pub(crate) fn next(&mut self) -> Option<Record> {
+        self.reader.next().unwrap_or(None)
     }
 
     /// Tells those who wait for room.

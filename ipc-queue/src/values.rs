@@ -72,8 +72,8 @@ pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone)
 pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone) -> Result<T, GetRefused> {
     with_scratch(|bytes| {
         let mut getting = Getting::new(core);
-        getting.begin(patient, gone)?;
-        memory::read(core.segment(), getting.record, bytes)?;
+        let record = getting.begin(patient, gone)?;
+        memory::read(core.segment(), record, bytes)?;
         getting.take();
         getting.finish();
         decode(core, bytes).map_err(GetRefused::Fault)
@@ -127,18 +127,16 @@ pub(crate) fn get_many<T: DeserializeOwned>(
     with_scratch(|bytes| {
         let mut ends = Vec::new();
         let mut getting = Getting::new(core);
-        getting.begin(patient, gone)?;
-        loop {
-            match memory::read(core.segment(), getting.record, bytes) {
+        let mut next = Some(getting.begin(patient, gone)?);
+        while let Some(record) = next {
+            match memory::read(core.segment(), record, bytes) {
                 Err(error) if ends.is_empty() => return Err(error.into()),
                 Err(_) => break,
                 Ok(()) => {}
             }
             getting.take();
             ends.push(bytes.len());
-            if ends.len() >= max || bytes.len() >= LARGE || !getting.next() {
-                break;
-            }
+            next = if ends.len() < max && bytes.len() < LARGE { getting.next() } else { None };
         }
         getting.finish();
         let starts = iter::once(0).chain(ends.iter().copied());
