@@ -14,6 +14,7 @@ use crate::ring::{Reader, Record, Refused, Ring, Writer, milliseconds};
 use crate::wait::{Pace, Waiter};
 
 /// A handle without a type.
+#[derive(Debug)]
 pub(crate) struct Core {
     place: Place<layout::Queue>,
     put_pace: Pace,

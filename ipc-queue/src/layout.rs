@@ -40,6 +40,7 @@ pub(crate) const UNBOUNDED: u64 = u64::MAX;
 /// counts: there is nothing to repair after a kill but a region that nobody would use. The tail follows what the words of
 /// the records say, which is where it finds its way after a kill.
 #[repr(C, align(128))]
+#[derive(Debug)]
 pub(crate) struct End {
     /// Items that have passed here << 1 | which of `at` is valid.
     pub(crate) state: AtomicU64,
@@ -61,6 +62,7 @@ pub(crate) struct End {
 
 /// `Queue<T>`.
 #[repr(C)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) tail: End,
     pub(crate) head: End,

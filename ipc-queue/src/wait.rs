@@ -99,10 +99,10 @@ impl<'a> Waiter<'a> {
 }
 
 /// Counted as a sleeper until it is dropped.
-struct Asleep<'a>(&'a End);
+pub(crate) struct Asleep<'a>(&'a End);
 
 impl<'a> Asleep<'a> {
-    fn new(end: &'a End) -> Asleep<'a> {
+    pub(crate) fn new(end: &'a End) -> Asleep<'a> {
         end.sleepers.fetch_add(1, Ordering::SeqCst);
         Asleep(end)
     }
