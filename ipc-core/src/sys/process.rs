@@ -129,7 +129,11 @@ fn read_stat(pid: u32) -> io::Result<ProcStat> {
 
 /// Reads the fields that matter of the `stat` of a process or thread.
 fn read_stat_at(path: &Path) -> io::Result<ProcStat> {
-    parse_stat(&fs::read(path)?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    let file = fs::File::open(path)?;
+    // What matters is in the first few hundred bytes, and comes with one read.
+    let mut text = [0; 1024];
+    let len = retry_on_intr(|| rustix::io::read(&file, &mut text))?;
+    parse_stat(&text[..len]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 fn parse_stat(text: &[u8]) -> Option<ProcStat> {
@@ -137,12 +141,13 @@ fn parse_stat(text: &[u8]) -> Option<ProcStat> {
     const PF_EXITING: u32 = 4;
     // The second field is the name, in parentheses, and may contain any byte.
     let end = text.iter().rposition(|&byte| byte == b')')?;
-    let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
-    let flags: u32 = fields.get(6)?.parse().ok()?;
+    let mut fields = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
     Some(ProcStat {
-        ended: matches!(*fields.first()?, "Z" | "X" | "x") || flags & PF_EXITING != 0,
-        threads: fields.get(17)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
+        ended: matches!(state, "Z" | "X" | "x") || flags & PF_EXITING != 0,
+        threads: fields.nth(10)?.parse().ok()?,
+        start: fields.nth(1)?.parse().ok()?,
     })
 }
 
