@@ -18,7 +18,7 @@ use crate::layout::SharedLayout;
 use crate::mapping::{Mapping, reserve};
 use crate::name::{self, Name};
 use crate::own::OwnWord;
-use crate::participant::{self, Identity, Participant, ParticipantId};
+use crate::participant::{self, Identity, Opened, Participant, ParticipantId};
 use crate::{fork, sys, transfer};
 
 /// Shared memory with a type.
@@ -367,8 +367,8 @@ impl Segment {
         participant::takes_part(self.0.mapping.slots(), id)
     }
 
-    /// A pidfd of the process with that identity, or none for want of descriptors; `None` if it is dead.
-    pub(crate) fn open_participant(&self, id: ParticipantId) -> Option<Option<OwnedFd>> {
+    /// Descriptors of the process with that identity; `None` if it is dead.
+    pub(crate) fn open_participant(&self, id: ParticipantId) -> Option<Opened> {
         participant::open(self.0.mapping.slots(), id)
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::time::Timespec;
@@ -80,12 +81,25 @@ pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).and_then(above_stdio).ok()
 }
 
+/// A descriptor for [`has_memory`] of the process that has that pid now; `None` if there is none to be had.
+pub(crate) fn memory_of(pid: u32) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let statm = rustix::fs::open(format!("/proc/{pid}/statm"), flags, Mode::empty());
+    statm.and_then(above_stdio).ok()
+}
+
+/// Whether the first thread of the process has memory, which it gives up when it begins to end.
+pub(crate) fn has_memory(statm: BorrowedFd<'_>) -> bool {
+    let mut pages = [0; 2];
+    retry_on_intr(|| rustix::io::pread(statm, &mut pages, 0)).is_ok() && pages != *b"0 "
+}
+
 /// Which of the descriptors are readable now, which a pidfd is from the end of its process on.
 ///
 /// # Errors
 /// `INVAL` for more than this process may open.
 pub(crate) fn readable_now(fds: &[BorrowedFd<'_>]) -> Result<Vec<bool>, Errno> {
-    readable(fds, Some(&Timespec::default()))
+    if fds.is_empty() { Ok(Vec::new()) } else { readable(fds, Some(&Timespec::default())) }
 }
 
 /// Waits until one of the descriptors is readable; which are.
