@@ -41,13 +41,14 @@ const SET: u32 = 1;
 impl layout::Event {
     /// Sets the flag; whether it was clear.
     fn set(&self) -> bool {
-        let raise = |state: u32| (state & SET == 0).then(|| state.wrapping_add(2) | SET);
-        self.state.fetch_update(Ordering::Release, Ordering::Relaxed, raise).is_ok()
+        // A set flag is written, too: whoever clears it afterwards sees what was done before this.
+        let raise = |state: u32| Some(if state & SET == 0 { state.wrapping_add(2) | SET } else { state });
+        self.state.fetch_update(Ordering::Release, Ordering::Relaxed, raise).is_ok_and(|old| old & SET == 0)
     }
 
     fn clear(&self) {
         let lower = |state: u32| (state & SET != 0).then(|| state.wrapping_add(2) & !SET);
-        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
+        let _ = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, lower);
     }
 
     fn wait<P: Party>(&self, party: &P, me: u32, deadline: Option<Instant>) -> Result<(), Timeout> {
