@@ -18,7 +18,7 @@ use crate::wait::{Lookout, Slept};
 /// round.
 ///
 /// **If a process that has a handle dies** before it has dropped it, the barrier breaks: those who wait are told within
-/// 10 ms. (Any process with a handle may be a party that the others wait for.) An `exit` with a handle alive counts as
+/// 100 ms, as a rule in less than 5. (Any process with a handle may be a party that the others wait for.) An `exit` with a handle alive counts as
 /// death, and so does a panic that drops one. What nobody can see: a party that had arrived and died counts if the last
 /// one arrives before anybody noticed; and a child that is killed before it has received its handle was never a party.
 /// Whoever starts children can look after them, and [`abort`](Barrier::abort) when one fails.

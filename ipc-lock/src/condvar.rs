@@ -23,7 +23,7 @@ use crate::wait::{Patience, Slept};
 /// was held after the condition was changed is never missed; one that nobody waits for is forgotten.
 ///
 /// **If a process dies**: notifying never waits for anybody, so a dead waiter holds nobody up. A wake-up that a dead
-/// waiter swallowed, or that a dead notifier did not send, reaches the others within 80 ms. If another process died with
+/// waiter swallowed, or that a dead notifier did not send, reaches the others within 100 ms. If another process died with
 /// the mutex, the wait ends with [`OwnerDied`], and the guard is held.
 ///
 /// ```

@@ -19,7 +19,7 @@ use crate::wait::{Patience, Slept};
 /// it, also if the flag is cleared again before the waiter runs.
 ///
 /// **If a process dies** nothing happens to the others: a waiter holds nothing, and a `set` is there or is not. One that
-/// was killed between setting the flag and waking the others leaves them asleep for 80 ms at most.
+/// was killed between setting the flag and waking the others leaves them asleep for 100 ms at most.
 ///
 /// ```
 /// use std::time::Duration;

@@ -22,7 +22,7 @@ use crate::shareable::Shareable;
 /// same mutex. Threads of one process exclude each other as well.
 ///
 /// **If the owner dies**, by SIGKILL or by any other end of its process, the next to lock gets the lock, those who wait
-/// within 10 ms, and is told by [`OwnerDied`]. The mutex never becomes unusable.
+/// within 100 ms, as a rule in less than 5, and is told by [`OwnerDied`]. The mutex never becomes unusable.
 ///
 /// A thread that panics releases the lock, and the next one is not told. Locking twice in one thread waits for ever:
 /// see [`ReentrantMutex`](crate::ReentrantMutex).

@@ -30,8 +30,8 @@ use crate::wait::{Lookout, Slept};
 /// A waiting writer keeps new readers out. So a thread that holds it for reading must not ask for it again: if a writer
 /// waits in between, both wait for ever.
 ///
-/// **If a reader dies**, its locks are gone: a writer that waits goes on within 10 ms. **If a writer dies**, the next to
-/// lock gets the lock, those who wait within 10 ms, and everybody is told by [`OwnerDied`] until a writer has released
+/// **If a reader dies**, its locks are gone: a writer that waits goes on within 100 ms, as a rule in less than 5. **If a writer dies**, the next to
+/// lock gets the lock, those who wait as soon, and everybody is told by [`OwnerDied`] until a writer has released
 /// the lock: it was told as well, and had the means to repair the data.
 ///
 /// ```

@@ -16,7 +16,7 @@ use crate::wait::{Lookout, Slept};
 
 /// A semaphore between processes: so many permits, each held by a process until it gives it back.
 ///
-/// **If a process dies**, the permits that it held come back: within 10 ms if somebody waits for one, at the next
+/// **If a process dies**, the permits that it held come back: within 100 ms, as a rule in less than 5, if somebody waits for one, at the next
 /// `acquire` otherwise.
 ///
 /// Python's style, in which any process may release what another has acquired, is [`Permit::forget`] and
