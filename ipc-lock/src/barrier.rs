@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Cause, Error, Participant, Result};
+use ipc_core::{Participant, Result};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::BarrierError;
 use crate::layout::{self, OUTCOMES};
 use crate::lock::{Acquired, TimedOut};
-use crate::object::{Object, handle};
+use crate::object::{Object, handle, refused};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -42,6 +43,19 @@ pub struct Arrival {
     pub index: u32,
     /// Whether it was the last: true for exactly one party of each round.
     pub is_leader: bool,
+}
+
+// As a pair, so that it can be a child's result.
+impl Serialize for Arrival {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.index, self.is_leader).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Arrival {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arrival, D::Error> {
+        Deserialize::deserialize(deserializer).map(|(index, is_leader)| Arrival { index, is_leader })
+    }
 }
 
 handle!(Barrier, layout::Barrier, "barrier");
@@ -212,9 +226,7 @@ impl Barrier {
 
     fn build(name: Option<&str>, parties: u32) -> Result<Barrier> {
         if parties == 0 {
-            let expected = "1 or more".to_owned();
-            let cause = Cause::Mismatch { property: "number of parties", found: "0".to_owned(), expected };
-            return Err(Error::new("create", "barrier", cause));
+            return Err(refused("barrier", name, "it needs a party at least"));
         }
         let init = |layout: &layout::Barrier| layout.parties.store(parties, Ordering::Relaxed);
         let object = match name {

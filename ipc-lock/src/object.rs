@@ -1,10 +1,11 @@
 //! What all handles have in common: a layout in a segment, with data behind it.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use ipc_core::{Place, Result, Segment, SharedLayout, Spec};
+use ipc_core::{Error, Place, Result, Segment, SharedLayout, Spec};
 
 use crate::layout::{CAPACITY, VERSION};
 use crate::party;
@@ -118,6 +119,12 @@ impl<L, T> Clone for Object<L, T> {
 unsafe impl<L: SharedLayout, T: Shareable> Send for Object<L, T> {}
 // SAFETY: as above; a shared Object gives no access to the data by itself.
 unsafe impl<L: SharedLayout, T: Shareable> Sync for Object<L, T> {}
+
+/// That an object cannot be made so.
+pub(crate) fn refused(kind: &str, name: Option<&str>, why: &str) -> Error {
+    let object = name.map_or(kind.to_owned(), |name| format!("{kind} `{name}`"));
+    Error::new("create", object, io::Error::new(io::ErrorKind::InvalidInput, why))
+}
 
 /// The parts of a handle that do not depend on what it is a handle to.
 macro_rules! handle {

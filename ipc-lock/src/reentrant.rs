@@ -46,6 +46,7 @@ pub struct ReentrantMutex<T> {
 /// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
 /// # Ok::<(), ipc_core::Error>(())
 /// ```
+#[doc(alias = "release")]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ReentrantMutexGuard<'a, T: Shareable> {
     mutex: &'a ReentrantMutex<T>,
@@ -110,7 +111,7 @@ impl<T: Shareable> ReentrantMutex<T> {
         forever(|| self.lock_until(None))
     }
 
-    /// The lock, if this thread has it or no living process holds it.
+    /// The lock, if this thread has it or no living process holds it. To find that one does takes some microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -191,6 +192,7 @@ impl<T: Shareable> ReentrantMutex<T> {
     }
 
     /// Who holds the lock, dead or alive; `None` if it is free.
+    #[doc(alias = "locked")]
     pub fn holder(&self) -> Option<Holder> {
         report::holder(self.segment(), &self.object.lock)
     }

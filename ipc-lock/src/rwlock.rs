@@ -209,7 +209,8 @@ impl<T: Shareable> RwLock<T> {
         forever(|| self.read_until(None))
     }
 
-    /// The lock, to read, if no living process has it to write or waits for that.
+    /// The lock, to read, if no living process has it to write or waits for that. To find that one does takes some
+    /// microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -265,7 +266,7 @@ impl<T: Shareable> RwLock<T> {
         forever(|| self.write_until(None))
     }
 
-    /// The lock, to write, if no living process has it.
+    /// The lock, to write, if no living process has it. To find that one does takes some microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
