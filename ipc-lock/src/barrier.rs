@@ -236,14 +236,6 @@ impl Barrier {
         object.map(Barrier::from_object)
     }
 
-    /// The barrier of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Barrier> {
-        Object::open(name).map(Barrier::from_object)
-    }
-
     fn from_object(object: Object<layout::Barrier>) -> Barrier {
         let (_, me) = object.identity();
         object.hold(me);
@@ -345,12 +337,6 @@ impl Barrier {
     /// The processes that have a handle, and how many.
     pub fn holders(&self) -> Vec<(Participant, u32)> {
         report::counts(self.segment(), &self.object.holders)
-    }
-}
-
-impl Clone for Barrier {
-    fn clone(&self) -> Barrier {
-        Barrier::from_object(self.object.clone())
     }
 }
 

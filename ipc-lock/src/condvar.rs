@@ -114,14 +114,6 @@ impl Condvar {
         Object::create(name, (), |_| ()).map(Condvar::from_object)
     }
 
-    /// The one of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Condvar> {
-        Object::open(name).map(Condvar::from_object)
-    }
-
     fn from_object(object: Object<layout::Condvar>) -> Condvar {
         Condvar { object }
     }
@@ -260,12 +252,6 @@ impl Condvar {
     /// The processes that wait, one entry for each waiting thread; the first 14.
     pub fn waiters(&self) -> Vec<Participant> {
         report::waiters(self.segment(), &self.object.waiters)
-    }
-}
-
-impl Clone for Condvar {
-    fn clone(&self) -> Condvar {
-        Condvar { object: self.object.clone() }
     }
 }
 

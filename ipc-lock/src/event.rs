@@ -89,14 +89,6 @@ impl Event {
         Object::create(name, (), |_| ()).map(Event::from_object)
     }
 
-    /// The event of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Event> {
-        Object::open(name).map(Event::from_object)
-    }
-
     fn from_object(object: Object<layout::Event>) -> Event {
         Event { object }
     }
@@ -151,12 +143,6 @@ impl Event {
     /// The processes that wait, one entry for each waiting thread; the first 14.
     pub fn waiters(&self) -> Vec<Participant> {
         report::waiters(self.segment(), &self.object.waiters)
-    }
-}
-
-impl Clone for Event {
-    fn clone(&self) -> Event {
-        Event { object: self.object.clone() }
     }
 }
 

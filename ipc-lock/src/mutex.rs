@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Identity, Participant, Result};
+use ipc_core::{Identity, Participant};
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError};
 use crate::layout;
@@ -74,30 +74,6 @@ pub struct MutexGuard<'a, T: Shareable> {
 handle!(Mutex<T>, layout::Mutex, "mutex");
 
 impl<T: Shareable> Mutex<T> {
-    /// A mutex without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<Mutex<T>> {
-        Object::new(value, |_| ()).map(Mutex::from_object)
-    }
-
-    /// A mutex that other programs of the same user can [`open`](Mutex::open). See [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<Mutex<T>> {
-        Object::create(name, value, |_| ()).map(Mutex::from_object)
-    }
-
-    /// The mutex of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<Mutex<T>> {
-        Object::open(name).map(Mutex::from_object)
-    }
-
     fn from_object(object: Object<layout::Mutex, T>) -> Mutex<T> {
         Mutex { object }
     }
@@ -225,12 +201,6 @@ impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as for `deref`, and `self` is borrowed exclusively.
         unsafe { &mut *self.mutex.object.data() }
-    }
-}
-
-impl<T> Clone for Mutex<T> {
-    fn clone(&self) -> Mutex<T> {
-        Mutex { object: self.object.clone() }
     }
 }
 

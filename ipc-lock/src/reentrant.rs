@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Result};
+use ipc_core::Participant;
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError, forever};
 use crate::layout;
@@ -73,31 +73,6 @@ fn this_thread(me: u32) -> u64 {
 }
 
 impl<T: Shareable> ReentrantMutex<T> {
-    /// A mutex without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<ReentrantMutex<T>> {
-        Object::new(value, |_| ()).map(ReentrantMutex::from_object)
-    }
-
-    /// A mutex that other programs of the same user can [`open`](ReentrantMutex::open). See
-    /// [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<ReentrantMutex<T>> {
-        Object::create(name, value, |_| ()).map(ReentrantMutex::from_object)
-    }
-
-    /// The mutex of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<ReentrantMutex<T>> {
-        Object::open(name).map(ReentrantMutex::from_object)
-    }
-
     fn from_object(object: Object<layout::ReentrantMutex, T>) -> ReentrantMutex<T> {
         ReentrantMutex { object }
     }
@@ -225,12 +200,6 @@ impl<T: Shareable> Deref for ReentrantMutexGuard<'_, T> {
         // SAFETY: this thread holds the lock, and a guard cannot leave it, so that all `&Cell` to the data are in one
         // thread; a Cell has the layout of what is in it. Mapped, aligned, and valid whatever its bytes: see Object.
         unsafe { &*self.mutex.object.data().cast::<Cell<T>>() }
-    }
-}
-
-impl<T> Clone for ReentrantMutex<T> {
-    fn clone(&self) -> ReentrantMutex<T> {
-        ReentrantMutex { object: self.object.clone() }
     }
 }
 

@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Result};
+use ipc_core::Participant;
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError, forever};
 use crate::layout;
@@ -173,30 +173,6 @@ impl layout::RwLock {
 }
 
 impl<T: Shareable> RwLock<T> {
-    /// A lock without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<RwLock<T>> {
-        Object::new(value, |_| ()).map(RwLock::from_object)
-    }
-
-    /// A lock that other programs of the same user can [`open`](RwLock::open). See [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<RwLock<T>> {
-        Object::create(name, value, |_| ()).map(RwLock::from_object)
-    }
-
-    /// The lock of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<RwLock<T>> {
-        Object::open(name).map(RwLock::from_object)
-    }
-
     fn from_object(object: Object<layout::RwLock, T>) -> RwLock<T> {
         RwLock { object }
     }
@@ -384,12 +360,6 @@ impl<T: Shareable> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as for `deref`, and `self` is borrowed exclusively.
         unsafe { &mut *self.lock.object.data() }
-    }
-}
-
-impl<T> Clone for RwLock<T> {
-    fn clone(&self) -> RwLock<T> {
-        RwLock { object: self.object.clone() }
     }
 }
 

@@ -271,14 +271,6 @@ impl Semaphore {
         object.map(Semaphore::from_object)
     }
 
-    /// The semaphore of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Semaphore> {
-        Object::open(name).map(Semaphore::from_object)
-    }
-
     fn from_object(object: Object<layout::Semaphore>) -> Semaphore {
         Semaphore { object }
     }
@@ -374,12 +366,6 @@ impl Drop for Permit<'_> {
         if me == self.me {
             self.semaphore.object.give(segment, me);
         }
-    }
-}
-
-impl Clone for Semaphore {
-    fn clone(&self) -> Semaphore {
-        Semaphore { object: self.object.clone() }
     }
 }
 
