@@ -6,16 +6,21 @@ compile_error!("ipc-crash-test steps processes with ptrace on Linux, on x86_64 a
 
 mod address;
 mod affinity;
+pub mod alone;
+pub mod case;
 mod control;
 mod kill_test;
 mod process;
 mod report;
+pub mod scene;
 mod shared;
 mod stepped;
 mod sys;
+mod table;
 mod walk;
 
 pub use control::Step;
 pub use kill_test::{KillTest, kill_at_every_instruction};
 pub use report::{Failure, FailureKind, Outcome, Report, WalkEnd, markdown_table};
 pub use shared::{ProcessShared, SharedBox};
+pub use table::kill_table;

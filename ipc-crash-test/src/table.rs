@@ -1,0 +1,93 @@
+//! The table of all kills, as the examples of the crates print it.
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use crate::case::{Case, RECOVERY};
+use crate::report::{Failure, FailureKind, Report, WalkEnd};
+
+/// Runs the cases whose name begins with the text that stands as an argument, all without one, and prints a row for each
+/// and a sum; `--quick` kills at fewer instructions.
+///
+/// `kinds` are the first words of violations, each with a column of its own. Fails if anybody hung or found something
+/// wrong, or a walk did not come to its end.
+pub fn kill_table(cases: &[Case], kinds: &[&str]) -> ExitCode {
+    let (mut quick, mut prefix) = (false, String::new());
+    for argument in std::env::args().skip(1) {
+        match argument.as_str() {
+            "--quick" => quick = true,
+            _ => prefix = argument,
+        }
+    }
+    let begin = Instant::now();
+    let titles: String = kinds.iter().map(|kind| format!(" {kind} |")).collect();
+    println!(
+        "| operation | steps | kills at every | kills | hangs |{titles} violations | slowest | median |"
+    );
+    println!("|---|--:|--:|--:|--:|{}--:|--:|--:|", "--:|".repeat(kinds.len()));
+    let mut reports = Vec::new();
+    for case in cases.iter().filter(|case| case.name.starts_with(&prefix)) {
+        let report = case.run(quick, 1);
+        println!("{}", row(&report, case.stride(quick), kinds));
+        for failure in &report.failures {
+            eprintln!("{}: {failure}", report.operation);
+        }
+        reports.push(report);
+    }
+    let sum = |f: fn(&Report) -> u64| reports.iter().map(f).sum::<u64>();
+    let slowest = reports.iter().map(|report| report.slowest).max().unwrap_or_default();
+    println!(
+        "| **all** | | | {} | {} |{} {} | {slowest:.1?} | |",
+        sum(|report| report.kills),
+        sum(|report| report.hangs),
+        counts(&reports, kinds),
+        sum(|report| report.violations),
+    );
+    println!();
+    println!(
+        "{} kills of {} operations in {:.0?}; {} recoveries took more than 100 ms.",
+        sum(|report| report.kills),
+        reports.len(),
+        begin.elapsed(),
+        sum(|report| report.slow),
+    );
+    let complete = |report: &Report| report.failures.is_empty() && report.end == WalkEnd::Complete;
+    for report in reports.iter().filter(|report| !complete(report)) {
+        let of = |kind| report.failures.iter().filter(|failure| failure.kind == kind).count();
+        let (hangs, violations) = (of(FailureKind::Hang), of(FailureKind::Violation));
+        let errors = of(FailureKind::Error);
+        println!(
+            "NOT GOOD: {}: {hangs} hangs, {violations} violations, {errors} errors; walked {}",
+            report.operation, report.end
+        );
+    }
+    if !reports.is_empty() && reports.iter().all(complete) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+fn row(report: &Report, stride: u64, kinds: &[&str]) -> String {
+    let steps = match report.recovery_steps {
+        None => report.steps.to_string(),
+        Some(steps) => format!("{} x {steps}", report.steps),
+    };
+    let every = match report.recovery_steps {
+        None => stride.to_string(),
+        Some(_) => format!("{stride} x {}", stride * RECOVERY),
+    };
+    let Report { operation, kills, hangs, violations, slowest, median, .. } = report;
+    let counts = counts(std::slice::from_ref(report), kinds);
+    format!(
+        "| {operation} | {steps} | {every} | {kills} | {hangs} |{counts} {violations} | {slowest:.1?} | {median:.1?} |"
+    )
+}
+
+/// How many violations there were of each kind, as cells.
+fn counts(reports: &[Report], kinds: &[&str]) -> String {
+    let is_of = |failure: &Failure, kind: &str| {
+        failure.kind == FailureKind::Violation && failure.message.contains(&format!(": {kind} "))
+    };
+    let count = |kind: &&str| {
+        let failures = reports.iter().flat_map(|report| &report.failures);
+        format!(" {} |", failures.filter(|failure| is_of(failure, kind)).count())
+    };
+    kinds.iter().map(count).collect()
+}
