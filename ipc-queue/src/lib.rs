@@ -4,6 +4,7 @@
 mod bytes;
 mod core;
 mod error;
+mod joinable;
 mod layout;
 mod memory;
 mod queue;
@@ -16,5 +17,6 @@ mod wait;
 
 pub use bytes::{Bytes, Reservation};
 pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+pub use joinable::{Job, JoinableQueue, JoinableStats, Receipt, Rejected};
 pub use queue::{Queue, Stats};
 pub use roles::{Consumer, IntoIter, Producer};

@@ -71,7 +71,7 @@ impl<'a> Waiter<'a> {
 
     /// Waits for a while, or until `ready`, which is asked again and again.
     pub(crate) fn wait(&mut self, ready: impl Fn() -> bool) -> Slept {
-        if (0..spins()).any(|step| spin(step, &ready)) || (0..YIELDS).any(|_| yield_to_others(&ready)) {
+        if spin_until(&ready) {
             return Slept::Woken;
         }
         let signal = self.end.signal.load(Ordering::Acquire);
@@ -96,6 +96,11 @@ impl<'a> Waiter<'a> {
             }
         }
     }
+}
+
+/// Looks for a moment whether it is `ready`, without sleeping.
+pub(crate) fn spin_until(ready: &impl Fn() -> bool) -> bool {
+    (0..spins()).any(|step| spin(step, ready)) || (0..YIELDS).any(|_| yield_to_others(ready))
 }
 
 /// Looks ever more seldom, since each look takes the end away from the CPU that moves it.
