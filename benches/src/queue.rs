@@ -9,6 +9,7 @@ use crate::stream;
 const COUNT: u64 = 2_000_000;
 const ROUNDS: u32 = 20_000;
 const MIB: usize = 1 << 20;
+const SOCKETPAIR: &str = "socketpair";
 
 pub(crate) fn cases() -> Vec<Case> {
     let mut cases = vec![
@@ -21,6 +22,9 @@ pub(crate) fn cases() -> Vec<Case> {
             ours: Box::new(|| stream::in_place(MIB, 2000)),
             theirs: Box::new(|| stream::memcpy(MIB, 2000)),
         },
+        stream("queue/64B-1x1-socketpair", SOCKETPAIR, Goal::None, || stream::bytes(1, 64, COUNT), datagrams),
+        stream("queue/64B-batches-socketpair", SOCKETPAIR, Goal::None, || stream::batches(COUNT), datagrams),
+        stream("queue/typed-1x1-socketpair", SOCKETPAIR, Goal::None, || stream::messages(COUNT), datagrams),
         round_trip("queue/round-trip-running", Cpus::Two, "cache-line", 2.5, || {
             ping_pong::<BySpin>(ROUNDS, Cpus::Two)
         }),
@@ -62,15 +66,6 @@ fn peers() -> Vec<Case> {
 fn peers() -> Vec<Case> {
     use crate::peers;
 
-    let stream = |id, peer, goal, ours: fn() -> Duration, theirs: fn() -> Duration| Case {
-        id,
-        peer,
-        unit: Unit::MillionsPerSecond(COUNT),
-        goal: Goal::RatioAtLeast(goal),
-        rounds: 10,
-        ours: Box::new(ours),
-        theirs: Box::new(theirs),
-    };
     const CROSSBEAM: &str = "crossbeam-threads";
     let mut cases = vec![
         stream(
@@ -101,7 +96,13 @@ fn peers() -> Vec<Case> {
             || stream::bytes(4, 64, COUNT),
             || peers::crossbeam::<64>(4, COUNT),
         ),
-        stream("queue/64B-batches", "rtrb-threads", 0.8, || stream::batches(COUNT), || peers::rtrb(COUNT)),
+        stream(
+            "queue/64B-batches",
+            "rtrb-threads",
+            Goal::RatioAtLeast(0.8),
+            || stream::batches(COUNT),
+            || peers::rtrb(COUNT),
+        ),
         stream(
             "queue/4KiB-1x1",
             CROSSBEAM,
@@ -121,7 +122,7 @@ fn peers() -> Vec<Case> {
         cases.push(stream(
             "queue/typed-1x1-python",
             "multiprocessing.Queue",
-            100.0,
+            Goal::RatioAtLeast(100.0),
             || stream::messages(COUNT),
             || peers::python_queue(COUNT / 100).mul_f64(100.0),
         ));

@@ -2,9 +2,10 @@
 #![allow(unsafe_code)]
 
 use std::hint::black_box;
+use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
-use ipc_core::monotonic;
+use ipc_core::{Fd, monotonic};
 use ipc_lock::Barrier;
 use ipc_process::{Child, spawn};
 use ipc_queue::Queue;
@@ -191,4 +192,34 @@ pub(crate) fn memcpy(size: usize, count: u64) -> Duration {
         black_box(&mut to);
     }
     start.elapsed()
+}
+
+fn put_datagrams(socket: Fd<UnixDatagram>, start: Barrier, count: u64) -> Span {
+    let mut item = [7; 64];
+    together(&start, || {
+        for index in 0..count {
+            item[..8].copy_from_slice(&index.to_le_bytes());
+            assert_eq!(socket.send(&item).expect("somebody receives"), 64);
+        }
+    })
+}
+
+fn get_datagrams(socket: Fd<UnixDatagram>, start: Barrier, count: u64) -> Span {
+    let mut item = [0; 64];
+    together(&start, || {
+        for index in 0..count {
+            assert_eq!(socket.recv(&mut item).expect("somebody sends"), 64);
+            assert_eq!(number(&item), index);
+        }
+    })
+}
+
+/// `count` items of 64 bytes from one process to another through a pair of sockets.
+pub(crate) fn datagrams(count: u64) -> Duration {
+    let (here, there) = UnixDatagram::pair().expect("there are sockets");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put_datagrams, (Fd(here), start.clone(), count)).expect("it starts"),
+        spawn(get_datagrams, (Fd(there), start, count)).expect("it starts"),
+    ])
 }
