@@ -45,6 +45,29 @@ pub(crate) fn cases() -> Vec<Case> {
     cases
 }
 
+/// So many items take too long with sockets.
+fn datagrams() -> Duration {
+    stream::datagrams(COUNT / 20).mul_f64(20.0)
+}
+
+fn stream(
+    id: &'static str,
+    peer: &'static str,
+    goal: Goal,
+    ours: fn() -> Duration,
+    theirs: fn() -> Duration,
+) -> Case {
+    Case {
+        id,
+        peer,
+        unit: Unit::MillionsPerSecond(COUNT),
+        goal,
+        rounds: 10,
+        ours: Box::new(ours),
+        theirs: Box::new(theirs),
+    }
+}
+
 fn round_trip(id: &'static str, cpus: Cpus, peer: &'static str, most: f64, theirs: fn() -> Duration) -> Case {
     Case {
         id,
