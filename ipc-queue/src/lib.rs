@@ -1,4 +1,4 @@
-//! Queues.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod any;
