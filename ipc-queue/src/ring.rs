@@ -312,9 +312,9 @@ impl Writer<'_> {
 
     fn enter_larger(&mut self, region: Region, need: u64, len: usize) -> Result<u64, Refused> {
         let too_large = || Refused::Fault(self.too_large(len));
-        // With room for some more of its size.
+        // With room for another one of its size. A small one stays in the caches.
         let wanted =
-            Region::with_len(need.saturating_mul(4)).or(Region::with_len(need.saturating_add(2 * WORD)));
+            Region::with_len(need.saturating_mul(2)).or(Region::with_len(need.saturating_add(2 * WORD)));
         let wanted = wanted.ok_or_else(too_large)?;
         let used = self.ring.queue.regions.load(Ordering::Acquire);
         let is_free = |class: &u32| used & 1 << class == 0;
