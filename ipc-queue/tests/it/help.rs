@@ -1,0 +1,3 @@
+//! Processes for tests: those of the harness, and fresh ones.
+
+pub(crate) use ipc_crash_test::alone::*;

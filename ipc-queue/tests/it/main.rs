@@ -1,0 +1,5 @@
+//! The contract of ipc-queue, a module a subject. Every test is named after the property that it proves.
+
+mod crash;
+mod help;
+mod kills;
