@@ -201,12 +201,20 @@ pub(crate) fn takes_part(slots: &[Slot], id: ParticipantId) -> bool {
     find(slots, id).is_some()
 }
 
-/// A descriptor of that process, if there is one left to be had; `None` if the process is dead.
-pub(crate) fn open(slots: &[Slot], id: ParticipantId) -> Option<Option<OwnedFd>> {
+/// Descriptors of a process; `None` where there is none left to be had.
+pub(crate) struct Opened {
+    /// Readable when it is a zombie.
+    pub(crate) pidfd: Option<OwnedFd>,
+    /// Asked by [`sys::has_memory`].
+    pub(crate) memory: Option<OwnedFd>,
+}
+
+/// Descriptors of that process; `None` if it is dead.
+pub(crate) fn open(slots: &[Slot], id: ParticipantId) -> Option<Opened> {
     let (slot, state) = find(slots, id)?;
-    let pidfd = sys::pidfd(state.pid);
-    // Asked after it was opened: if this is still the right process, the descriptor is the right one too.
-    state.is_alive(slot).then_some(pidfd)
+    let opened = Opened { pidfd: sys::pidfd(state.pid), memory: sys::memory_of(state.pid) };
+    // Asked after they were opened: if this is still the right process, the descriptors are the right ones too.
+    state.is_alive(slot).then_some(opened)
 }
 
 /// What is known of the process of that identity; `None` if it is long gone.

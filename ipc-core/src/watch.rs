@@ -6,15 +6,15 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
 use crate::bell::Bell;
-use crate::participant::ParticipantId;
+use crate::participant::{Opened, ParticipantId};
 use crate::place::Place;
 use crate::segment::Segment;
 use crate::sys;
 
-/// What somebody who waits for others remembers of them, so that asking whether they live costs one system call for
-/// all of them, from the second time on, and reading the /proc of a few.
+/// What somebody who waits for others remembers of them, so that asking whether they live costs a few system calls for
+/// all of them, from the second time on.
 ///
-/// Holds a pidfd for each; without a free descriptor it asks as [`Segment::is_alive`] does.
+/// Holds two descriptors for each; without free ones it asks as [`Segment::is_alive`] does.
 #[derive(Default)]
 pub struct Watch {
     known: Vec<Known>,
@@ -22,15 +22,24 @@ pub struct Watch {
     turn: usize,
 }
 
-/// A pidfd tells of an end only when the memory is given back, which takes 0.1 s and more for a GiB. So /proc is asked, too, but
-/// not about all of them each time.
-const ASKED_IN_PROC: usize = 4;
+/// A pidfd tells of an end only when the memory is given back, which takes 0.1 s and more for a GiB. So some are asked for
+/// their memory instead, others each time, since it costs a system call for each; the rest are polled.
+const ASKED: usize = 4;
 
 struct Known {
     id: ParticipantId,
     /// `None` if there was no descriptor left.
     pidfd: Option<Arc<OwnedFd>>,
+    memory: Option<OwnedFd>,
     bell: Option<Bell>,
+}
+
+impl Known {
+    /// If it has memory, it lives. If not, that may be so only of its first thread, and costs more to find out.
+    fn lives(&self, segment: &Segment) -> bool {
+        self.memory.as_ref().is_some_and(|memory| sys::has_memory(memory.as_fd()))
+            || segment.is_alive(self.id)
+    }
 }
 
 impl Watch {
@@ -57,22 +66,27 @@ impl Watch {
             match self.known.iter().position(|known| known.id == id) {
                 Some(index) => known.push(self.known.swap_remove(index)),
                 None => match segment.open_participant(id) {
-                    Some(pidfd) => known.push(Known { id, pidfd: pidfd.map(Arc::new), bell: None }),
+                    Some(Opened { pidfd, memory }) => {
+                        known.push(Known { id, pidfd: pidfd.map(Arc::new), memory, bell: None });
+                    }
                     None => dead.push(id),
                 },
             }
         }
         self.known = known;
-        let fds: Vec<_> = self.known.iter().filter_map(|known| Some(known.pidfd.as_ref()?.as_fd())).collect();
-        // Without an answer, for want of descriptors, all are asked about one by one.
+        let turns = self.known.len().div_ceil(ASKED).max(1);
+        self.turn = (self.turn + 1) % turns;
+        let (asked, others): (Vec<_>, Vec<_>) =
+            self.known.iter().enumerate().partition(|(index, _)| index % turns == self.turn);
+        dead.extend(asked.iter().filter(|(_, known)| !known.lives(segment)).map(|(_, known)| known.id));
+        let fds: Vec<_> =
+            others.iter().filter_map(|(_, known)| Some(known.pidfd.as_ref()?.as_fd())).collect();
         let ended = sys::readable_now(&fds).ok();
         let mut ended = ended.iter().flatten();
-        let turns = self.known.len().div_ceil(ASKED_IN_PROC).max(1);
-        self.turn = (self.turn + 1) % turns;
-        for (index, known) in self.known.iter().enumerate() {
+        for (_, known) in others {
             let ended = known.pidfd.as_ref().and_then(|_| ended.next().copied());
-            let asked = ended.is_none() || index % turns == self.turn;
-            if ended == Some(true) || asked && !segment.is_alive(known.id) {
+            // There is no answer if this process may not have as many descriptors open.
+            if ended.unwrap_or_else(|| !known.lives(segment)) {
                 dead.push(known.id);
             }
         }

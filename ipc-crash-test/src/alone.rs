@@ -147,6 +147,12 @@ impl Child {
         waitid(WaitId::Pid(self.pid), WaitIdOptions::STOPPED).unwrap();
     }
 
+    /// Whether it sleeps in the kernel.
+    pub fn is_asleep(&self) -> bool {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid())).unwrap();
+        stat.rsplit(')').next().is_some_and(|fields| fields.starts_with(" S"))
+    }
+
     /// Kills it, and leaves a zombie.
     pub fn kill(&self) {
         self.signal(Signal::KILL);

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Cause, Error, Participant, Result};
+use ipc_core::{Participant, Result};
+use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::error::BarrierError;
 use crate::layout::{self, OUTCOMES};
 use crate::lock::{Acquired, TimedOut};
-use crate::object::{Object, handle};
+use crate::object::{Object, handle, refused};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -18,7 +19,7 @@ use crate::wait::{Lookout, Slept};
 /// round.
 ///
 /// **If a process that has a handle dies** before it has dropped it, the barrier breaks: those who wait are told within
-/// 10 ms. (Any process with a handle may be a party that the others wait for.) An `exit` with a handle alive counts as
+/// 100 ms, as a rule in less than 5. (Any process with a handle may be a party that the others wait for.) An `exit` with a handle alive counts as
 /// death, and so does a panic that drops one. What nobody can see: a party that had arrived and died counts if the last
 /// one arrives before anybody noticed; and a child that is killed before it has received its handle was never a party.
 /// Whoever starts children can look after them, and [`abort`](Barrier::abort) when one fails.
@@ -42,6 +43,19 @@ pub struct Arrival {
     pub index: u32,
     /// Whether it was the last: true for exactly one party of each round.
     pub is_leader: bool,
+}
+
+// As a pair, so that it can be a child's result.
+impl Serialize for Arrival {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.index, self.is_leader).serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Arrival {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Arrival, D::Error> {
+        Deserialize::deserialize(deserializer).map(|(index, is_leader)| Arrival { index, is_leader })
+    }
 }
 
 handle!(Barrier, layout::Barrier, "barrier");
@@ -212,9 +226,7 @@ impl Barrier {
 
     fn build(name: Option<&str>, parties: u32) -> Result<Barrier> {
         if parties == 0 {
-            let expected = "1 or more".to_owned();
-            let cause = Cause::Mismatch { property: "number of parties", found: "0".to_owned(), expected };
-            return Err(Error::new("create", "barrier", cause));
+            return Err(refused("barrier", name, "it needs a party at least"));
         }
         let init = |layout: &layout::Barrier| layout.parties.store(parties, Ordering::Relaxed);
         let object = match name {
@@ -222,14 +234,6 @@ impl Barrier {
             None => Object::new((), init),
         };
         object.map(Barrier::from_object)
-    }
-
-    /// The barrier of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Barrier> {
-        Object::open(name).map(Barrier::from_object)
     }
 
     fn from_object(object: Object<layout::Barrier>) -> Barrier {
@@ -333,12 +337,6 @@ impl Barrier {
     /// The processes that have a handle, and how many.
     pub fn holders(&self) -> Vec<(Participant, u32)> {
         report::counts(self.segment(), &self.object.holders)
-    }
-}
-
-impl Clone for Barrier {
-    fn clone(&self) -> Barrier {
-        Barrier::from_object(self.object.clone())
     }
 }
 

@@ -23,7 +23,7 @@ use crate::wait::{Patience, Slept};
 /// was held after the condition was changed is never missed; one that nobody waits for is forgotten.
 ///
 /// **If a process dies**: notifying never waits for anybody, so a dead waiter holds nobody up. A wake-up that a dead
-/// waiter swallowed, or that a dead notifier did not send, reaches the others within 80 ms. If another process died with
+/// waiter swallowed, or that a dead notifier did not send, reaches the others within 100 ms. If another process died with
 /// the mutex, the wait ends with [`OwnerDied`], and the guard is held.
 ///
 /// ```
@@ -112,14 +112,6 @@ impl Condvar {
     /// The name is taken by a living process, or no name; no memory left.
     pub fn create(name: &str) -> Result<Condvar> {
         Object::create(name, (), |_| ()).map(Condvar::from_object)
-    }
-
-    /// The one of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Condvar> {
-        Object::open(name).map(Condvar::from_object)
     }
 
     fn from_object(object: Object<layout::Condvar>) -> Condvar {
@@ -260,12 +252,6 @@ impl Condvar {
     /// The processes that wait, one entry for each waiting thread; the first 14.
     pub fn waiters(&self) -> Vec<Participant> {
         report::waiters(self.segment(), &self.object.waiters)
-    }
-}
-
-impl Clone for Condvar {
-    fn clone(&self) -> Condvar {
-        Condvar { object: self.object.clone() }
     }
 }
 

@@ -52,6 +52,7 @@ pub enum TryLockError<G> {
 }
 
 /// An error returned from the locks with a timeout or a deadline.
+#[doc(alias = "TimeoutError")]
 #[must_use = "it may hold the lock"]
 pub enum LockTimeoutError<G> {
     /// The previous owner died; the lock is held, the guard inside.
@@ -62,6 +63,7 @@ pub enum LockTimeoutError<G> {
 
 /// An error returned from a wait with a timeout or a deadline: it passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(alias = "TimeoutError")]
 pub struct Timeout;
 
 /// An error returned from [`Semaphore::try_acquire`](crate::Semaphore::try_acquire): all permits are held.
@@ -71,6 +73,7 @@ pub struct WouldBlock;
 /// An error returned from [`Semaphore::release`](crate::Semaphore::release): there would be more permits than the
 /// bound allows. Nothing has changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[doc(alias = "ValueError")]
 pub struct OverRelease;
 
 /// An error returned from the waits of a [`Barrier`](crate::Barrier).
@@ -84,7 +87,7 @@ pub enum BarrierError {
     Timeout,
 }
 
-const DIED: &str = "the previous owner died while it held the lock";
+const DIED: &str = "the previous owner died with the lock, which is held now: `into_inner` gives the guard";
 
 macro_rules! error {
     ($name:ident $(<$guard:ident>)?, $self:ident => $text:expr) => {
@@ -105,9 +108,9 @@ error!(TryLockError<G>, self => match self {
 });
 error!(LockTimeoutError<G>, self => match self {
     LockTimeoutError::OwnerDied(_) => DIED,
-    LockTimeoutError::Timeout => "the lock was held by a living process until the deadline",
+    LockTimeoutError::Timeout => "the lock was not to be had in time: a living process holds it",
 });
-error!(Timeout, self => "the deadline has passed");
+error!(Timeout, self => "nothing came before the deadline");
 error!(WouldBlock, self => "all permits are held");
 error!(OverRelease, self => "the semaphore would have more permits than its bound");
 error!(BarrierError, self => match self {

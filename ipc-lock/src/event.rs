@@ -19,7 +19,7 @@ use crate::wait::{Patience, Slept};
 /// it, also if the flag is cleared again before the waiter runs.
 ///
 /// **If a process dies** nothing happens to the others: a waiter holds nothing, and a `set` is there or is not. One that
-/// was killed between setting the flag and waking the others leaves them asleep for 80 ms at most.
+/// was killed between setting the flag and waking the others leaves them asleep for 100 ms at most.
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,13 +41,14 @@ const SET: u32 = 1;
 impl layout::Event {
     /// Sets the flag; whether it was clear.
     fn set(&self) -> bool {
-        let raise = |state: u32| (state & SET == 0).then(|| state.wrapping_add(2) | SET);
-        self.state.fetch_update(Ordering::Release, Ordering::Relaxed, raise).is_ok()
+        // A set flag is written, too: whoever clears it afterwards sees what was done before this.
+        let raise = |state: u32| Some(if state & SET == 0 { state.wrapping_add(2) | SET } else { state });
+        self.state.fetch_update(Ordering::Release, Ordering::Relaxed, raise).is_ok_and(|old| old & SET == 0)
     }
 
     fn clear(&self) {
         let lower = |state: u32| (state & SET != 0).then(|| state.wrapping_add(2) & !SET);
-        let _ = self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, lower);
+        let _ = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, lower);
     }
 
     fn wait<P: Party>(&self, party: &P, me: u32, deadline: Option<Instant>) -> Result<(), Timeout> {
@@ -86,14 +87,6 @@ impl Event {
     /// The name is taken by a living process, or no name; no memory left.
     pub fn create(name: &str) -> Result<Event> {
         Object::create(name, (), |_| ()).map(Event::from_object)
-    }
-
-    /// The event of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Event> {
-        Object::open(name).map(Event::from_object)
     }
 
     fn from_object(object: Object<layout::Event>) -> Event {
@@ -150,12 +143,6 @@ impl Event {
     /// The processes that wait, one entry for each waiting thread; the first 14.
     pub fn waiters(&self) -> Vec<Participant> {
         report::waiters(self.segment(), &self.object.waiters)
-    }
-}
-
-impl Clone for Event {
-    fn clone(&self) -> Event {
-        Event { object: self.object.clone() }
     }
 }
 

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Identity, Participant, Result};
+use ipc_core::{Identity, Participant};
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError};
 use crate::layout;
@@ -22,7 +22,7 @@ use crate::shareable::Shareable;
 /// same mutex. Threads of one process exclude each other as well.
 ///
 /// **If the owner dies**, by SIGKILL or by any other end of its process, the next to lock gets the lock, those who wait
-/// within 10 ms, and is told by [`OwnerDied`]. The mutex never becomes unusable.
+/// within 100 ms, as a rule in less than 5, and is told by [`OwnerDied`]. The mutex never becomes unusable.
 ///
 /// A thread that panics releases the lock, and the next one is not told. Locking twice in one thread waits for ever:
 /// see [`ReentrantMutex`](crate::ReentrantMutex).
@@ -59,6 +59,7 @@ pub struct Mutex<T> {
 /// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
 /// # Ok::<(), ipc_core::Error>(())
 /// ```
+#[doc(alias = "release")]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct MutexGuard<'a, T: Shareable> {
     mutex: &'a Mutex<T>,
@@ -73,30 +74,6 @@ pub struct MutexGuard<'a, T: Shareable> {
 handle!(Mutex<T>, layout::Mutex, "mutex");
 
 impl<T: Shareable> Mutex<T> {
-    /// A mutex without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<Mutex<T>> {
-        Object::new(value, |_| ()).map(Mutex::from_object)
-    }
-
-    /// A mutex that other programs of the same user can [`open`](Mutex::open). See [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<Mutex<T>> {
-        Object::create(name, value, |_| ()).map(Mutex::from_object)
-    }
-
-    /// The mutex of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<Mutex<T>> {
-        Object::open(name).map(Mutex::from_object)
-    }
-
     fn from_object(object: Object<layout::Mutex, T>) -> Mutex<T> {
         Mutex { object }
     }
@@ -115,7 +92,8 @@ impl<T: Shareable> Mutex<T> {
         }
     }
 
-    /// The lock, if no living process holds it.
+    /// The lock, if no living process holds it. To find that one does takes some microseconds, since it is asked whether
+    /// the owner lives; the lock itself, if it is free, takes a few nanoseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -172,6 +150,7 @@ impl<T: Shareable> Mutex<T> {
     }
 
     /// Who holds the lock, dead or alive; `None` if it is free.
+    #[doc(alias = "locked")]
     pub fn holder(&self) -> Option<Holder> {
         report::holder(self.segment(), &self.object.lock)
     }
@@ -222,12 +201,6 @@ impl<T: Shareable> DerefMut for MutexGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as for `deref`, and `self` is borrowed exclusively.
         unsafe { &mut *self.mutex.object.data() }
-    }
-}
-
-impl<T> Clone for Mutex<T> {
-    fn clone(&self) -> Mutex<T> {
-        Mutex { object: self.object.clone() }
     }
 }
 

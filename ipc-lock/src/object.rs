@@ -1,10 +1,11 @@
 //! What all handles have in common: a layout in a segment, with data behind it.
 #![allow(unsafe_code)]
 
+use std::io;
 use std::ops::Deref;
 use std::ptr::NonNull;
 
-use ipc_core::{Place, Result, Segment, SharedLayout, Spec};
+use ipc_core::{Error, Place, Result, Segment, SharedLayout, Spec};
 
 use crate::layout::{CAPACITY, VERSION};
 use crate::party;
@@ -119,6 +120,12 @@ unsafe impl<L: SharedLayout, T: Shareable> Send for Object<L, T> {}
 // SAFETY: as above; a shared Object gives no access to the data by itself.
 unsafe impl<L: SharedLayout, T: Shareable> Sync for Object<L, T> {}
 
+/// That an object cannot be made so.
+pub(crate) fn refused(kind: &str, name: Option<&str>, why: &str) -> Error {
+    let object = name.map_or(kind.to_owned(), |name| format!("{kind} `{name}`"));
+    Error::new("create", object, io::Error::new(io::ErrorKind::InvalidInput, why))
+}
+
 /// The parts of a handle that do not depend on what it is a handle to.
 macro_rules! handle {
     ($name:ident $(<$data:ident>)?, $layout:ty, $kind:literal) => {
@@ -127,9 +134,42 @@ macro_rules! handle {
         }
 
         impl$(<$data: $crate::Shareable>)? $name$(<$data>)? {
+            $(
+                #[doc = concat!("A ", $kind, " without a name, for this process and those whom it is handed to.")]
+                ///
+                /// # Errors
+                /// No memory, or no descriptor left.
+                pub fn new(value: $data) -> ipc_core::Result<Self> {
+                    $crate::object::Object::new(value, |_| ()).map(Self::from_object)
+                }
+
+                #[doc = concat!("A ", $kind, " that other programs of the same user can [`open`](Self::open). See")]
+                /// [`ipc_core::Segment::create`].
+                ///
+                /// # Errors
+                /// The name is taken by a living process, or no name; no memory left.
+                pub fn create(name: &str, value: $data) -> ipc_core::Result<Self> {
+                    $crate::object::Object::create(name, value, |_| ()).map(Self::from_object)
+                }
+            )?
+
+            #[doc = concat!("The ", $kind, " of that name.")]
+            ///
+            /// # Errors
+            /// There is none, or it has another kind, version or type of data; the error says which.
+            pub fn open(name: &str) -> ipc_core::Result<Self> {
+                $crate::object::Object::open(name).map(Self::from_object)
+            }
+
             /// The segment that it lives in.
             pub fn segment(&self) -> &ipc_core::Segment {
                 self.object.segment()
+            }
+        }
+
+        impl$(<$data: $crate::Shareable>)? Clone for $name$(<$data>)? {
+            fn clone(&self) -> Self {
+                Self::from_object(self.object.clone())
             }
         }
 

@@ -8,7 +8,7 @@ use std::ops::Deref;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Result};
+use ipc_core::Participant;
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError, forever};
 use crate::layout;
@@ -46,6 +46,7 @@ pub struct ReentrantMutex<T> {
 /// std::thread::scope(|scope| scope.spawn(|| drop(guard))); // another thread cannot unlock
 /// # Ok::<(), ipc_core::Error>(())
 /// ```
+#[doc(alias = "release")]
 #[must_use = "the lock is released when the guard is dropped"]
 pub struct ReentrantMutexGuard<'a, T: Shareable> {
     mutex: &'a ReentrantMutex<T>,
@@ -72,31 +73,6 @@ fn this_thread(me: u32) -> u64 {
 }
 
 impl<T: Shareable> ReentrantMutex<T> {
-    /// A mutex without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<ReentrantMutex<T>> {
-        Object::new(value, |_| ()).map(ReentrantMutex::from_object)
-    }
-
-    /// A mutex that other programs of the same user can [`open`](ReentrantMutex::open). See
-    /// [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<ReentrantMutex<T>> {
-        Object::create(name, value, |_| ()).map(ReentrantMutex::from_object)
-    }
-
-    /// The mutex of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<ReentrantMutex<T>> {
-        Object::open(name).map(ReentrantMutex::from_object)
-    }
-
     fn from_object(object: Object<layout::ReentrantMutex, T>) -> ReentrantMutex<T> {
         ReentrantMutex { object }
     }
@@ -110,7 +86,7 @@ impl<T: Shareable> ReentrantMutex<T> {
         forever(|| self.lock_until(None))
     }
 
-    /// The lock, if this thread has it or no living process holds it.
+    /// The lock, if this thread has it or no living process holds it. To find that one does takes some microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -191,6 +167,7 @@ impl<T: Shareable> ReentrantMutex<T> {
     }
 
     /// Who holds the lock, dead or alive; `None` if it is free.
+    #[doc(alias = "locked")]
     pub fn holder(&self) -> Option<Holder> {
         report::holder(self.segment(), &self.object.lock)
     }
@@ -223,12 +200,6 @@ impl<T: Shareable> Deref for ReentrantMutexGuard<'_, T> {
         // SAFETY: this thread holds the lock, and a guard cannot leave it, so that all `&Cell` to the data are in one
         // thread; a Cell has the layout of what is in it. Mapped, aligned, and valid whatever its bytes: see Object.
         unsafe { &*self.mutex.object.data().cast::<Cell<T>>() }
-    }
-}
-
-impl<T> Clone for ReentrantMutex<T> {
-    fn clone(&self) -> ReentrantMutex<T> {
-        ReentrantMutex { object: self.object.clone() }
     }
 }
 

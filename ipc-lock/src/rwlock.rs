@@ -13,7 +13,7 @@ use std::marker::PhantomData;
 use std::ops::{Deref, DerefMut};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Result};
+use ipc_core::Participant;
 
 use crate::error::{LockResult, LockTimeoutError, OwnerDied, TryLockError, forever};
 use crate::layout;
@@ -30,8 +30,8 @@ use crate::wait::{Lookout, Slept};
 /// A waiting writer keeps new readers out. So a thread that holds it for reading must not ask for it again: if a writer
 /// waits in between, both wait for ever.
 ///
-/// **If a reader dies**, its locks are gone: a writer that waits goes on within 10 ms. **If a writer dies**, the next to
-/// lock gets the lock, those who wait within 10 ms, and everybody is told by [`OwnerDied`] until a writer has released
+/// **If a reader dies**, its locks are gone: a writer that waits goes on within 100 ms, as a rule in less than 5. **If a writer dies**, the next to
+/// lock gets the lock, those who wait as soon, and everybody is told by [`OwnerDied`] until a writer has released
 /// the lock: it was told as well, and had the means to repair the data.
 ///
 /// ```
@@ -173,30 +173,6 @@ impl layout::RwLock {
 }
 
 impl<T: Shareable> RwLock<T> {
-    /// A lock without a name, for this process and those whom it is handed to.
-    ///
-    /// # Errors
-    /// No memory, or no descriptor left.
-    pub fn new(value: T) -> Result<RwLock<T>> {
-        Object::new(value, |_| ()).map(RwLock::from_object)
-    }
-
-    /// A lock that other programs of the same user can [`open`](RwLock::open). See [`ipc_core::Segment::create`].
-    ///
-    /// # Errors
-    /// The name is taken by a living process, or no name; no memory left.
-    pub fn create(name: &str, value: T) -> Result<RwLock<T>> {
-        Object::create(name, value, |_| ()).map(RwLock::from_object)
-    }
-
-    /// The lock of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind, version or type; the error says which.
-    pub fn open(name: &str) -> Result<RwLock<T>> {
-        Object::open(name).map(RwLock::from_object)
-    }
-
     fn from_object(object: Object<layout::RwLock, T>) -> RwLock<T> {
         RwLock { object }
     }
@@ -209,7 +185,8 @@ impl<T: Shareable> RwLock<T> {
         forever(|| self.read_until(None))
     }
 
-    /// The lock, to read, if no living process has it to write or waits for that.
+    /// The lock, to read, if no living process has it to write or waits for that. To find that one does takes some
+    /// microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -265,7 +242,7 @@ impl<T: Shareable> RwLock<T> {
         forever(|| self.write_until(None))
     }
 
-    /// The lock, to write, if no living process has it.
+    /// The lock, to write, if no living process has it. To find that one does takes some microseconds.
     ///
     /// # Errors
     /// [`TryLockError::WouldBlock`], or [`OwnerDied`] with the guard inside.
@@ -383,12 +360,6 @@ impl<T: Shareable> DerefMut for RwLockWriteGuard<'_, T> {
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: as for `deref`, and `self` is borrowed exclusively.
         unsafe { &mut *self.lock.object.data() }
-    }
-}
-
-impl<T> Clone for RwLock<T> {
-    fn clone(&self) -> RwLock<T> {
-        RwLock { object: self.object.clone() }
     }
 }
 

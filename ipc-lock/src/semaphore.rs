@@ -3,12 +3,12 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Cause, Error, Participant, Result};
+use ipc_core::{Participant, Result};
 
 use crate::error::{OverRelease, Timeout, WouldBlock};
 use crate::layout;
 use crate::lock::{Acquired, TimedOut};
-use crate::object::{Object, handle};
+use crate::object::{Object, handle, refused};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -16,7 +16,7 @@ use crate::wait::{Lookout, Slept};
 
 /// A semaphore between processes: so many permits, each held by a process until it gives it back.
 ///
-/// **If a process dies**, the permits that it held come back: within 10 ms if somebody waits for one, at the next
+/// **If a process dies**, the permits that it held come back: within 100 ms, as a rule in less than 5, if somebody waits for one, at the next
 /// `acquire` otherwise.
 ///
 /// Python's style, in which any process may release what another has acquired, is [`Permit::forget`] and
@@ -35,6 +35,7 @@ pub struct Semaphore {
 }
 
 /// A permit of a [`Semaphore`], given back when this is dropped.
+#[doc(alias = "release")]
 #[must_use = "the permit is given back when this is dropped"]
 #[derive(Debug)]
 pub struct Permit<'a> {
@@ -260,10 +261,7 @@ impl Semaphore {
 
     fn build(name: Option<&str>, permits: u32, bound: u32) -> Result<Semaphore> {
         if permits > MAX {
-            let found = permits.to_string();
-            let cause =
-                Cause::Mismatch { property: "number of permits", found, expected: format!("0 to {MAX}") };
-            return Err(Error::new("create", "semaphore", cause));
+            return Err(refused("semaphore", name, &format!("{permits} permits are more than {MAX}")));
         }
         let init = |layout: &layout::Semaphore| layout.init(permits, bound);
         let object = match name {
@@ -271,14 +269,6 @@ impl Semaphore {
             None => Object::new((), init),
         };
         object.map(Semaphore::from_object)
-    }
-
-    /// The semaphore of that name.
-    ///
-    /// # Errors
-    /// There is none, or it has another kind or version; the error says which.
-    pub fn open(name: &str) -> Result<Semaphore> {
-        Object::open(name).map(Semaphore::from_object)
     }
 
     fn from_object(object: Object<layout::Semaphore>) -> Semaphore {
@@ -295,7 +285,8 @@ impl Semaphore {
         }
     }
 
-    /// A permit, if there is one or its holder is dead.
+    /// A permit, if there is one or its holder is dead. To find that all are held by the living takes some microseconds:
+    /// they are asked about.
     ///
     /// # Errors
     /// [`WouldBlock`]: living processes hold them all.
@@ -341,6 +332,7 @@ impl Semaphore {
 
     /// How many permits can be had now, without those that dead processes hold until somebody waits for them.
     #[doc(alias = "get_value")]
+    #[doc(alias = "locked")]
     pub fn available(&self) -> u32 {
         self.object.available.load(Ordering::Relaxed)
     }
@@ -374,12 +366,6 @@ impl Drop for Permit<'_> {
         if me == self.me {
             self.semaphore.object.give(segment, me);
         }
-    }
-}
-
-impl Clone for Semaphore {
-    fn clone(&self) -> Semaphore {
-        Semaphore { object: self.object.clone() }
     }
 }
 

@@ -15,9 +15,10 @@ const FOR_OWNER: Duration = Duration::from_millis(4);
 /// The same, if that cannot be arranged.
 const UNARRANGED: Duration = Duration::from_millis(20);
 
-/// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often. A look
-/// costs 10 to 50 us, which must not add up to 0.1 % of a CPU.
-const FOR_SIGNAL: Duration = Duration::from_millis(80);
+/// Who waits for a wake-up, which only a kill at the wrong moment can swallow, looks again at least so often. To wake
+/// from any sleep costs 20 to 50 us of CPU, whatever is looked at then, and must not add up to 0.1 % of it; and what is
+/// left of 100 ms is for a CPU that has other work.
+const FOR_SIGNAL: Duration = Duration::from_millis(70);
 
 /// How long to sleep, sleep after sleep.
 #[derive(Debug)]

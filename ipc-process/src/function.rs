@@ -24,6 +24,11 @@ use serde::de::DeserializeOwned;
 /// ipc_process::spawn(pointer, (1,)); // the closure itself would do
 /// ```
 /// ```compile_fail
+/// ipc_process::spawn(|x: &str| x.len(), ("what is borrowed",)); // a parameter owns what it has: `String`
+/// ```
+/// To borrowed parameters and results the compiler says "implementation of `Deserialize` is not general enough".
+///
+/// ```compile_fail
 /// ipc_process::spawn(|x: u32| x, 1); // the arguments stand in a tuple: (1,)
 /// ```
 /// ```compile_fail
@@ -33,6 +38,7 @@ use serde::de::DeserializeOwned;
     message = "`{Self}` cannot run in another process with the arguments `{Args}`",
     label = "not a function of these arguments",
     note = "pass a function, or a closure that captures nothing, and its 0 to 8 arguments as a tuple: `(a, b)`, `(a,)` or `()`",
+    note = "arguments are owned: `String`, and not `&str`",
     note = "what a closure would capture has to be an argument, and the types of a closure's parameters have to be written out"
 )]
 pub trait Function<Args>: Copy + Send + Sync + 'static {

@@ -37,7 +37,7 @@ use crate::wire::Start;
 /// ```
 ///
 /// Arguments and results are encoded with postcard, which writes values and not their types. So parameters own what
-/// they have, `String` and not `&str`; a path is text, so that one which is not UTF-8 is refused (pass an `OsString`);
+/// they have, `String` and not `&str` ("implementation of `Deserialize` is not general enough"); a path is text, so that one which is not UTF-8 is refused (pass an `OsString`);
 /// and a type that is written otherwise than it is read cannot travel: `serde_json::Value`, and the attributes
 /// `untagged`, `flatten`, `skip_serializing_if`. Most of these are errors, but what `skip_serializing_if` leaves out
 /// may go unseen if the bytes behind it make sense, and then the child has another value.

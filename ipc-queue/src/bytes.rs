@@ -61,7 +61,7 @@ impl Reservation<'_> {
     }
 
     /// Puts the item.
-    pub fn commit(self) {
+    pub fn commit(mut self) {
         self.putting.commit();
     }
 }
@@ -107,6 +107,7 @@ impl Bytes<'_> {
     }
 
     /// Copies those from `offset` on into the buffer, as many as fit and are there; says how many.
+    #[inline]
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         let len = self.record.len.saturating_sub(offset).min(buffer.len());
         let at = self.record.at + offset.min(self.record.len) as u64;
@@ -115,6 +116,7 @@ impl Bytes<'_> {
     }
 
     /// A copy of them.
+    #[inline]
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = vec![0; self.record.len];
         self.read_at(0, &mut bytes);
@@ -148,7 +150,8 @@ pub(crate) fn reserve(
     patient: Patient,
     gone: Gone,
 ) -> Result<Reservation<'_>, PutRefused> {
-    let putting = core.begin_put(len, patient, gone)?;
+    let mut putting = Putting::new(core);
+    putting.begin(len, patient, gone)?;
     Ok(Reservation { putting, segment: core.segment(), len, written: 0 })
 }
 
@@ -162,8 +165,8 @@ pub(crate) fn put_all<B: AsRef<[u8]>>(
     let mut put = 0;
     while let Some(item) = items.next() {
         let item = item.as_ref();
-        let begun = core.begin_put(item.len(), Patient::Until(None), gone);
-        let mut putting = begun.map_err(|refused| (put, refused))?;
+        let mut putting = Putting::new(core);
+        putting.begin(item.len(), Patient::Until(None), gone).map_err(|refused| (put, refused))?;
         memory::write(core.segment(), putting.at, item).map_err(|error| (put, PutRefused::Fault(error)))?;
         let mut count = 1;
         while let Some(item) = items.peek().map(AsRef::as_ref) {
@@ -193,8 +196,9 @@ pub(crate) fn get_with<R>(
     gone: Gone,
     f: impl FnOnce(Bytes<'_>) -> R,
 ) -> Result<R, GetRefused> {
-    let mut getting = core.begin_get(patient, gone)?;
-    let result = f(Bytes { segment: core.segment(), record: getting.record });
+    let mut getting = Getting::new(core);
+    let record = getting.begin(patient, gone)?;
+    let result = f(Bytes { segment: core.segment(), record });
     getting.take();
     getting.finish();
     Ok(result)
@@ -208,15 +212,14 @@ pub(crate) fn get_many(
     gone: Gone,
     mut f: impl FnMut(Bytes<'_>),
 ) -> Result<usize, GetRefused> {
-    let mut getting: Getting<'_> = core.begin_get(patient, gone)?;
+    let mut getting = Getting::new(core);
+    let mut next = Some(getting.begin(patient, gone)?);
     let mut count = 0;
-    loop {
-        f(Bytes { segment: core.segment(), record: getting.record });
+    while let Some(record) = next {
+        f(Bytes { segment: core.segment(), record });
         getting.take();
         count += 1;
-        if count >= max || !getting.next() {
-            break;
-        }
+        next = if count < max { getting.next() } else { None };
     }
     getting.finish();
     Ok(count)

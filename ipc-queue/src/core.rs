@@ -1,20 +1,31 @@
 //! A queue of records: what all handles have in common.
 
+use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use ipc_core::{Cause, Error, Place, Result, Segment, Spec};
-use ipc_lock::raw::{Acquired, Slept, TimedOut, identity};
+use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use crate::layout::{self, CLOSED, End, MAX_CLASS, PARTICIPANTS, UNBOUNDED, VERSION};
 use crate::region::{KEPT_CLASS, Region};
 use crate::ring::{Reader, Record, Refused, Ring, Writer, milliseconds};
-use crate::wait::Waiter;
+use crate::wait::{Pace, Waiter};
 
 /// A handle without a type.
-#[derive(Clone)]
-pub(crate) struct Core(Place<layout::Queue>);
+#[derive(Debug)]
+pub(crate) struct Core {
+    place: Place<layout::Queue>,
+    put_pace: Pace,
+    get_pace: Pace,
+}
+
+impl Clone for Core {
+    fn clone(&self) -> Core {
+        Core::new(self.place.clone())
+    }
+}
 
 /// How long a verb waits.
 #[derive(Clone, Copy)]
@@ -70,7 +81,7 @@ impl Core {
         let init = |segment: &Segment| {
             let place = Place::<layout::Queue>::new(segment, 0)?;
             Ring { queue: &place, segment }.init(capacity, base);
-            core = Some(Core(place));
+            core = Some(Core::new(place));
             Ok(())
         };
         Core::spec(type_name, |spec| {
@@ -98,22 +109,26 @@ impl Core {
     }
 
     fn at(segment: &Segment) -> Result<Core> {
-        Place::new(segment, 0).map(Core)
+        Place::new(segment, 0).map(Core::new)
+    }
+
+    fn new(place: Place<layout::Queue>) -> Core {
+        Core { place, put_pace: Pace::default(), get_pace: Pace::default() }
     }
 
     #[inline]
     pub(crate) fn segment(&self) -> &Segment {
-        self.0.segment()
+        self.place.segment()
     }
 
     #[inline]
     pub(crate) fn queue(&self) -> &layout::Queue {
-        &self.0
+        &self.place
     }
 
     #[inline]
     fn ring(&self) -> Ring<'_> {
-        Ring { queue: &self.0, segment: self.segment() }
+        Ring { queue: &self.place, segment: self.segment() }
     }
 
     #[inline]
@@ -123,112 +138,54 @@ impl Core {
 
     /// Takes the lock of an end, with the regions in order.
     #[inline]
-    fn enter<'a>(&'a self, end: &'a End, me: u32, patient: Patient) -> Result<Entered<'a>, TimedOut> {
+    fn enter(&self, end: &End, me: u32, patient: Patient) -> Result<(), TimedOut> {
         let acquired = match patient {
             Patient::Until(None) => end.lock.lock(self.segment(), me),
             Patient::Until(Some(deadline)) => end.lock.lock_inner(self.segment(), me, || Some(deadline))?,
             Patient::Not => end.lock.lock_inner(self.segment(), me, || Some(Instant::now()))?,
         };
-        let entered = Entered { ring: self.ring(), end };
         if acquired == Acquired::OwnerDied {
-            self.ring().repair(end);
+            self.repair(end);
         }
-        Ok(entered)
+        Ok(())
     }
 
-    /// Finds room for a record of `len` bytes, waiting for it.
+    /// Releases the lock of an end.
     #[inline]
-    pub(crate) fn begin_put(
-        &self,
-        len: usize,
-        patient: Patient,
-        gone: Gone,
-    ) -> Result<Putting<'_>, PutRefused> {
-        let (queue, me) = (self.queue(), self.me());
-        let mut waiter = None;
-        loop {
-            let entered = self.enter(&queue.tail, me, patient).map_err(|_| late_put(patient))?;
-            let closed = queue.closed.load(Ordering::Relaxed);
-            if closed != 0 && (closed & CLOSED != 0 || gone.is_some()) {
-                return Err(PutRefused::Closed);
-            }
-            let mut writer = self.ring().writer();
-            match writer.push(len) {
-                Ok(at) => return Ok(Putting { writer, at, count: 1, entered }),
-                Err(Refused::Fault(error)) => return Err(PutRefused::Fault(error)),
-                Err(Refused::Full) => drop(entered),
-            }
-            let Patient::Until(deadline) = patient else { return Err(PutRefused::Full) };
-            let new = || Waiter::new(self.segment(), me, &queue.head, deadline, gone.is_some());
-            let slept = waiter.get_or_insert_with(new).wait(|| self.has_room() || self.is_closed());
-            if slept != Slept::Woken && gone.is_some_and(|gone| gone(self)) {
-                return Err(PutRefused::Closed);
-            }
-            if slept == Slept::TimedOut && !self.has_room() {
-                return Err(PutRefused::TimedOut);
-            }
+    fn leave(&self, end: &End) {
+        if end.moving.load(Ordering::Relaxed) != 0 {
+            // What was begun was not carried through.
+            self.repair(end);
         }
+        end.lock.unlock();
     }
 
-    /// Finds the next record, waiting for it.
-    #[inline]
-    pub(crate) fn begin_get(&self, patient: Patient, gone: Gone) -> Result<Getting<'_>, GetRefused> {
-        let (queue, me) = (self.queue(), self.me());
-        let mut waiter = None;
-        loop {
-            // Asked before whether there is something: what was put before the end is to be got.
-            let closed = self.is_closed();
-            let entered = self.enter(&queue.head, me, patient).map_err(|_| late_get(patient))?;
-            let mut reader = self.ring().reader();
-            if let Some(record) = reader.next()? {
-                return Ok(Getting { reader, record, count: 0, entered });
-            }
-            self.trim(me, reader);
-            drop(entered);
-            if closed {
-                return Err(GetRefused::Closed);
-            }
-            let Patient::Until(deadline) = patient else {
-                return Err(if gone.is_some_and(|gone| gone(self)) && !self.has_items() {
-                    GetRefused::Closed
-                } else {
-                    GetRefused::Empty
-                });
-            };
-            let new = || Waiter::new(self.segment(), me, &queue.tail, deadline, gone.is_some());
-            let slept = waiter.get_or_insert_with(new).wait(|| self.has_items() || self.is_closed());
-            if !self.has_items() {
-                // Asked again whether there is something: what was put last is to be got.
-                if gone.is_some_and(|gone| gone(self)) && !self.has_items() {
-                    return Err(GetRefused::Closed);
-                }
-                if slept == Slept::TimedOut {
-                    return Err(GetRefused::TimedOut);
-                }
-            }
-        }
+    #[cold]
+    fn repair(&self, end: &End) {
+        if ptr::eq(end, &self.queue().tail) { self.ring().repair_tail() } else { self.ring().repair_head() }
     }
 
     /// Gives the memory of a large backlog back when it is gone, but not ten times a second.
-    fn trim(&self, me: u32, reader: Reader<'_>) {
+    fn trim(&self, me: u32, reader: &mut Reader<'_>) {
         let queue = self.queue();
         let is_large = queue.regions.load(Ordering::Relaxed) >> (KEPT_CLASS + 1) != 0;
         let is_due = || milliseconds().wrapping_sub(queue.grown.load(Ordering::Relaxed)) > 100;
         if !is_large || !is_due() {
             return;
         }
-        let Some(acquired) = queue.tail.lock.try_lock(self.segment(), me) else { return };
-        let _entered = Entered { ring: self.ring(), end: &queue.tail };
-        if acquired == Acquired::OwnerDied {
-            self.ring().repair(&queue.tail);
+        if let Some(acquired) = queue.tail.lock.try_lock(self.segment(), me) {
+            if acquired == Acquired::OwnerDied {
+                self.repair(&queue.tail);
+            }
+            // What cannot be given back is used again.
+            let _ = reader.trim();
+            self.leave(&queue.tail);
         }
-        // What cannot be given back is used again.
-        let _ = reader.trim();
     }
 
     #[inline]
     pub(crate) fn has_items(&self) -> bool {
-        self.len() > 0
+        self.ring().has_items()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -245,12 +202,28 @@ impl Core {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.len() < self.capacity()
+        self.room() > 0
+    }
+
+    fn room(&self) -> u64 {
+        self.capacity().saturating_sub(self.count())
     }
 
     /// Items that are there at one moment during the call.
-    #[inline]
     pub(crate) fn len(&self) -> u64 {
+        let lock = &self.queue().tail.lock;
+        if lock.owner().is_some_and(|owner| self.segment().is_dead(owner)) {
+            // It may have put something and not counted it.
+            if self.enter(&self.queue().tail, self.me(), Patient::Not).is_ok() {
+                self.leave(&self.queue().tail);
+            }
+        }
+        self.count()
+    }
+
+    /// The same, but what a process was killed with may be missing.
+    #[inline]
+    fn count(&self) -> u64 {
         let queue = self.queue();
         let mut put = queue.tail.passed();
         // Unless it is put into all the time.
@@ -268,11 +241,13 @@ impl Core {
     /// Changes what stands in the way of puts, of which none is under way meanwhile; `false` if one was stopped.
     pub(crate) fn change_closed(&self, patient: Patient, change: impl FnOnce(u32) -> u32) -> bool {
         let queue = self.queue();
-        let Ok(entered) = self.enter(&queue.tail, self.me(), patient) else { return false };
+        if self.enter(&queue.tail, self.me(), patient).is_err() {
+            return false;
+        }
         let before = queue.closed.load(Ordering::Relaxed);
         let after = change(before);
         queue.closed.store(after, Ordering::Release);
-        drop(entered);
+        self.leave(&queue.tail);
         if after != before {
             queue.tail.wake_all();
             queue.head.wake_all();
@@ -340,16 +315,80 @@ fn late_get(patient: Patient) -> GetRefused {
     if matches!(patient, Patient::Not) { GetRefused::Empty } else { GetRefused::TimedOut }
 }
 
-/// Records on their way in. Dropped without [`commit`](Putting::commit), there are none.
+/// Records on their way in, within the tail's lock. Dropped without [`commit`](Putting::commit), there are none.
+///
+/// It is made before it is used, and stays where it is: to move it would cost more than all else, since the memory is
+/// still busy with the record before.
 pub(crate) struct Putting<'a> {
-    pub(crate) writer: Writer<'a>,
+    core: &'a Core,
+    writer: Writer<'a>,
     /// Where the bytes of the last record go.
     pub(crate) at: u64,
     count: u32,
-    entered: Entered<'a>,
+    is_inside: bool,
 }
 
-impl Putting<'_> {
+impl<'a> Putting<'a> {
+    #[inline]
+    pub(crate) fn new(core: &'a Core) -> Putting<'a> {
+        Putting { core, writer: core.ring().writer(), at: 0, count: 0, is_inside: false }
+    }
+
+    /// Finds room for a record of `len` bytes, waiting for it.
+    #[inline]
+    pub(crate) fn begin(&mut self, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+        let me = self.core.me();
+        match self.try_begin(me, len, patient, gone) {
+            Err(PutRefused::Full) => self.wait(me, len, patient, gone),
+            result => result,
+        }
+    }
+
+    #[inline]
+    fn try_begin(&mut self, me: u32, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+        let queue = self.core.queue();
+        self.core.enter(&queue.tail, me, patient).map_err(|_| late_put(patient))?;
+        self.is_inside = true;
+        let closed = queue.closed.load(Ordering::Relaxed);
+        if closed != 0 && (closed & CLOSED != 0 || gone.is_some()) {
+            return self.refuse(PutRefused::Closed);
+        }
+        self.writer.begin();
+        match self.writer.push(len) {
+            Ok(at) => {
+                (self.at, self.count) = (at, 1);
+                Ok(())
+            }
+            Err(Refused::Full) => self.refuse(PutRefused::Full),
+            Err(Refused::Fault(error)) => self.refuse(PutRefused::Fault(error)),
+        }
+    }
+
+    #[cold]
+    fn refuse(&mut self, refused: PutRefused) -> Result<(), PutRefused> {
+        self.leave();
+        Err(refused)
+    }
+
+    #[cold]
+    fn wait(&mut self, me: u32, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+        let (core, Patient::Until(deadline)) = (self.core, patient) else { return Err(PutRefused::Full) };
+        let mut waiter = Waiter::new(core.segment(), me, &core.queue().head, deadline, gone.is_some());
+        loop {
+            let slept = waiter.wait(&core.put_pace, || core.has_room() || core.is_closed(), || core.room());
+            if slept != Slept::Woken && gone.is_some_and(|gone| gone(core)) {
+                return Err(PutRefused::Closed);
+            }
+            if slept == Slept::TimedOut && !core.has_room() {
+                return Err(PutRefused::TimedOut);
+            }
+            match self.try_begin(me, len, patient, gone) {
+                Err(PutRefused::Full) => {}
+                result => return result,
+            }
+        }
+    }
+
     /// Finds room for another record.
     #[inline]
     pub(crate) fn push(&mut self, len: usize) -> Result<(), Refused> {
@@ -360,24 +399,95 @@ impl Putting<'_> {
 
     /// Lets the others see the records.
     #[inline]
-    pub(crate) fn commit(mut self) {
+    pub(crate) fn commit(&mut self) {
         self.writer.commit();
-        let (tail, count) = (self.entered.end, self.count);
-        drop(self.entered);
-        tail.moved(count);
+        self.leave();
+        self.core.queue().tail.moved(self.count);
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.is_inside = false;
+        self.core.leave(&self.core.queue().tail);
     }
 }
 
-/// Records on their way out. Dropped without [`commit`](Getting::commit), they are all still there.
-pub(crate) struct Getting<'a> {
-    reader: Reader<'a>,
-    /// The last one that was read.
-    pub(crate) record: Record,
-    count: u32,
-    entered: Entered<'a>,
+impl Drop for Putting<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.is_inside {
+            self.leave();
+        }
+    }
 }
 
-impl Getting<'_> {
+/// Records on their way out, within the head's lock. Dropped without [`take`](Getting::take), they are still there.
+/// Stays where it is, as [`Putting`].
+pub(crate) struct Getting<'a> {
+    core: &'a Core,
+    reader: Reader<'a>,
+    count: u32,
+    is_inside: bool,
+}
+
+impl<'a> Getting<'a> {
+    #[inline]
+    pub(crate) fn new(core: &'a Core) -> Getting<'a> {
+        Getting { core, reader: core.ring().reader(), count: 0, is_inside: false }
+    }
+
+    /// Finds the next record, waiting for it.
+    #[inline]
+    pub(crate) fn begin(&mut self, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
+        let me = self.core.me();
+        match self.try_begin(me, patient) {
+            Err(GetRefused::Empty) => self.wait(me, patient, gone),
+            result => result,
+        }
+    }
+
+    #[inline]
+    fn try_begin(&mut self, me: u32, patient: Patient) -> Result<Record, GetRefused> {
+        self.core.enter(&self.core.queue().head, me, patient).map_err(|_| late_get(patient))?;
+        self.is_inside = true;
+        self.reader.begin();
+        match self.reader.next() {
+            Ok(Some(record)) => Ok(record),
+            Ok(None) => {
+                self.core.trim(me, &mut self.reader);
+                self.leave();
+                Err(GetRefused::Empty)
+            }
+            Err(error) => {
+                self.leave();
+                Err(GetRefused::Fault(error))
+            }
+        }
+    }
+
+    #[cold]
+    fn wait(&mut self, me: u32, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
+        let core = self.core;
+        let mut waiter = None;
+        loop {
+            // Asked before whether there is something: what was put before the end is to be got.
+            let is_over = core.is_closed() || gone.is_some_and(|gone| gone(core));
+            match self.try_begin(me, patient) {
+                Err(GetRefused::Empty) if is_over => return Err(GetRefused::Closed),
+                Err(GetRefused::Empty) => {}
+                result => return result,
+            }
+            let Patient::Until(deadline) = patient else { return Err(GetRefused::Empty) };
+            let tail = &core.queue().tail;
+            let waiter =
+                waiter.get_or_insert_with(|| Waiter::new(core.segment(), me, tail, deadline, gone.is_some()));
+            let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
+            if slept == Slept::TimedOut && !core.has_items() {
+                return Err(GetRefused::TimedOut);
+            }
+        }
+    }
+
     /// Takes the record out of the queue.
     #[inline]
     pub(crate) fn take(&mut self) {
@@ -387,36 +497,29 @@ impl Getting<'_> {
 
     /// Goes on to the next record, if there is one. What is wrong with it is told to whoever gets it.
     #[inline]
-    pub(crate) fn next(&mut self) -> bool {
-        let next = self.reader.next().unwrap_or(None);
-        next.is_some_and(|record| {
-            self.record = record;
-            true
-        })
+    pub(crate) fn next(&mut self) -> Option<Record> {
+        self.reader.next().unwrap_or(None)
     }
 
     /// Tells those who wait for room.
     #[inline]
-    pub(crate) fn finish(self) {
-        let (head, count) = (self.entered.end, self.count);
-        drop(self.entered);
-        head.moved(count);
+    pub(crate) fn finish(&mut self) {
+        self.leave();
+        self.core.queue().head.moved(self.count);
+    }
+
+    #[inline]
+    fn leave(&mut self) {
+        self.is_inside = false;
+        self.core.leave(&self.core.queue().head);
     }
 }
 
-/// An end's lock, released when this is dropped.
-struct Entered<'a> {
-    ring: Ring<'a>,
-    end: &'a End,
-}
-
-impl Drop for Entered<'_> {
+impl Drop for Getting<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.end.moving.load(Ordering::Relaxed) != 0 {
-            // What was begun was not carried through.
-            self.ring.repair(self.end);
+        if self.is_inside {
+            self.leave();
         }
-        self.end.lock.unlock();
     }
 }

@@ -4,9 +4,9 @@
 //! segment from 2^k to 2^(k+1), so that a position tells its region by its highest bit. Each region is a ring. The one of
 //! class `base` is always there; others come and go with the backlog.
 //!
-//! An item is a *record*: a word with its length in bytes, then the bytes, filled up to a multiple of 8. A record never
-//! crosses the end of its region. A word with [`JUMP`] set says instead where the next record is: at the start of the
-//! same region or of another.
+//! An item is a *record*: a word with its length in bytes and [`PRESENT`] set, then the bytes, filled up to a multiple of
+//! 8. A record never crosses the end of its region. A word with [`JUMP`] set says instead where the next record is: at the
+//! start of the same region or of another. Behind the last record the word is 0.
 #![allow(unsafe_code)]
 
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -25,6 +25,9 @@ pub(crate) const MIN_CLASS: u32 = 12;
 /// The largest region: 8 GiB.
 pub(crate) const MAX_CLASS: u32 = 33;
 
+/// Marks the word of a record.
+pub(crate) const PRESENT: u64 = 1 << 62;
+
 /// Marks a word that leads to the next record.
 pub(crate) const JUMP: u64 = 1 << 63;
 
@@ -33,19 +36,21 @@ pub(crate) const UNBOUNDED: u64 = u64::MAX;
 
 /// Where items come in, or go out. Changed by the holder of its lock alone.
 ///
-/// `state` is all that counts. A change is prepared in the invalid one of `at`, and one store of `state` makes it both
-/// valid and visible. So there is nothing to repair after a kill but a region that nobody would use.
+/// A change is prepared in the invalid one of `at`, and one store of `state` makes it valid. At the head that is all that
+/// counts: there is nothing to repair after a kill but a region that nobody would use. The tail follows what the words of
+/// the records say, which is where it finds its way after a kill.
 #[repr(C, align(128))]
+#[derive(Debug)]
 pub(crate) struct End {
     /// Items that have passed here << 1 | which of `at` is valid.
     pub(crate) state: AtomicU64,
     /// Positions of the next record.
     pub(crate) at: [AtomicU64; 2],
-    /// What was last seen of the other end: its `state`, and its position.
+    /// At the tail: what was last seen of the head, its `state` and its position.
     pub(crate) seen: AtomicU64,
     pub(crate) seen_at: AtomicU64,
-    /// Not 0 if somebody may sleep until this end moves.
-    pub(crate) asleep: AtomicU32,
+    /// How many sleep until this end moves, or are about to; or more: the killed are not taken off at once.
+    pub(crate) sleepers: AtomicU32,
     /// The class of a region that is being added to the regions in use, or taken off; 0 if none.
     pub(crate) moving: AtomicU32,
     pub(crate) lock: RawLock,
@@ -57,6 +62,7 @@ pub(crate) struct End {
 
 /// `Queue<T>`.
 #[repr(C)]
+#[derive(Debug)]
 pub(crate) struct Queue {
     pub(crate) tail: End,
     pub(crate) head: End,

@@ -1,6 +1,7 @@
 //! Queues.
 #![deny(unsafe_code)]
 
+mod any;
 mod bytes;
 mod core;
 mod error;
@@ -14,6 +15,7 @@ mod values;
 mod verbs;
 mod wait;
 
+pub use any::{Source, wait_any};
 pub use bytes::{Bytes, Reservation};
 pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 pub use queue::{Queue, Stats};

@@ -1,17 +1,18 @@
 //! Records into the regions and out of them. See `layout.rs` for what lies where.
 //!
-//! The two ends have a lock each, and know of each other only `state` and the position that belongs to it. What is
-//! written becomes visible by one store, [`Writer::commit`]; what is read is given up by one store,
-//! [`Reader::commit`]. Killed before it, a process has done nothing.
+//! The two ends have a lock each. The reader finds what is there by the words in front of the records alone, so that it
+//! does not take the tail away from the CPU of the writer: where nothing is yet, the word is 0, which the writer of the
+//! record before has seen to. What is written becomes visible by one store of the first word, in [`Writer::commit`]; what
+//! is read is given up by one store, in [`Reader::commit`]. Killed before it, a process has done nothing.
 //!
 //! When a region is full, the writer goes on in a larger one; the reader follows when it has read the rest, and gives
 //! the region back.
 
-use std::sync::atomic::{Ordering, fence};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use ipc_core::{Cause, Error, Result, Segment};
 
-use crate::layout::{End, JUMP, Queue};
+use crate::layout::{End, JUMP, MAX_CLASS, PRESENT, Queue};
 use crate::memory;
 use crate::region::{KEPT_CLASS, Region, WORD, record_len};
 
@@ -60,6 +61,11 @@ impl End {
         })
     }
 
+    /// The position before the last change.
+    fn before(&self) -> u64 {
+        self.at[(!self.state.load(Ordering::Relaxed) & 1) as usize].load(Ordering::Relaxed)
+    }
+
     /// Items that have passed.
     #[inline]
     pub(crate) fn passed(&self) -> u64 {
@@ -85,22 +91,81 @@ impl<'a> Ring<'a> {
         Error::new("use", self.segment.label(), Cause::Damaged { field })
     }
 
+    /// The word at that position: 0 if nothing is there yet. Who sees it sees what it stands for.
+    #[inline]
+    fn peek(self, position: u64) -> Result<u64> {
+        Ok(memory::word(self.segment, position)?.load(Ordering::Acquire))
+    }
+
+    /// Whether there is something to read, or something is wrong, without the lock.
+    #[inline]
+    pub(crate) fn has_items(self) -> bool {
+        self.queue.head.snapshot().is_none_or(|(_, position)| self.peek(position).is_ok_and(|word| word != 0))
+    }
+
     #[inline]
     fn region(self, position: u64) -> Result<Region> {
         Region::of(position).ok_or_else(|| self.damaged("position"))
     }
 
-    /// After the owner of `end`'s lock died: a region that it was about to use, or had left, is nobody's.
+    /// Within the tail's lock, of which the last owner did not finish: what it has made visible, it has put.
     #[cold]
-    pub(crate) fn repair(self, end: &End) {
-        let moving = Region { class: end.moving.load(Ordering::Relaxed) };
-        if moving.class != 0 {
-            let is_left = Region::of(end.now().1).is_some_and(|region| region != moving);
-            if is_left && Region::of(1 << (moving.class & 63)).is_some() {
-                self.give_back(moving);
+    pub(crate) fn repair_tail(self) {
+        let tail = &self.queue.tail;
+        match self.moving(tail) {
+            // Done with the new region, but maybe not with the word that leads there.
+            Some(region) if Region::of(tail.now().1) == Some(region) => {
+                if let Ok(word) = memory::word(self.segment, tail.before()) {
+                    // If the reader has been there, it is not 0, or the memory is given back, and 0 for good.
+                    let _ =
+                        word.compare_exchange(0, JUMP | region.start(), Ordering::Release, Ordering::Relaxed);
+                }
             }
-            end.moving.store(0, Ordering::Relaxed);
+            Some(region) => self.give_back(region),
+            None => {
+                let (mut passed, mut position) = tail.now();
+                // As many as a batch has at most, and the jumps between them.
+                for _ in 0..4096 {
+                    match self.after(position) {
+                        Some((_, next)) if next == position => break,
+                        Some((count, next)) => (passed, position) = (passed.wrapping_add(count), next),
+                        None => break,
+                    }
+                }
+                tail.set(passed, position);
+            }
         }
+        tail.moving.store(0, Ordering::Release);
+    }
+
+    /// What is at that position: how many items, and where it goes on. `None` if there is nothing that could be there.
+    fn after(self, position: u64) -> Option<(u64, u64)> {
+        let region = Region::of(position)?;
+        let word = memory::word(self.segment, position).ok()?.load(Ordering::Acquire);
+        match word {
+            0 => None,
+            word if word & JUMP != 0 => (word & !JUMP == region.start()).then_some((0, region.start())),
+            word => {
+                let end = record_len(word & !PRESENT)?.checked_add(position)?;
+                (end < region.end()).then_some((1, end))
+            }
+        }
+    }
+
+    /// Within the head's lock, of which the last owner did not finish: a region that it had left is nobody's.
+    #[cold]
+    pub(crate) fn repair_head(self) {
+        let head = &self.queue.head;
+        if let Some(region) = self.moving(head)
+            && Region::of(head.now().1).is_some_and(|now| now != region)
+        {
+            self.give_back(region);
+        }
+        head.moving.store(0, Ordering::Release);
+    }
+
+    fn moving(self, end: &End) -> Option<Region> {
+        1_u64.checked_shl(end.moving.load(Ordering::Relaxed)).and_then(Region::of)
     }
 
     fn give_back(self, region: Region) {
@@ -111,18 +176,16 @@ impl<'a> Ring<'a> {
         self.queue.regions.fetch_and(!region.bit(), Ordering::Release);
     }
 
-    /// Within the tail's lock.
+    /// To be used within the tail's lock.
     #[inline]
     pub(crate) fn writer(self) -> Writer<'a> {
-        let (passed, position) = self.queue.tail.now();
-        Writer { ring: self, passed, position }
+        Writer { ring: self, passed: 0, position: 0, first: None }
     }
 
-    /// Within the head's lock.
+    /// To be used within the head's lock.
     #[inline]
     pub(crate) fn reader(self) -> Reader<'a> {
-        let (passed, position) = self.queue.head.now();
-        Reader { ring: self, passed, position }
+        Reader { ring: self, passed: 0, position: 0 }
     }
 }
 
@@ -131,9 +194,17 @@ pub(crate) struct Writer<'a> {
     ring: Ring<'a>,
     passed: u64,
     position: u64,
+    /// The first word that is to be written, and where.
+    first: Option<(u64, u64)>,
 }
 
 impl Writer<'_> {
+    /// Begins where the tail is.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        (self.passed, self.position) = self.ring.queue.tail.now();
+    }
+
     /// Finds room for a record and writes its head; the position of its bytes.
     #[inline]
     pub(crate) fn push(&mut self, len: usize) -> Result<u64, Refused> {
@@ -149,21 +220,45 @@ impl Writer<'_> {
             Some(at) if at == self.position => at,
             place => self.place_elsewhere(region, place, need, len)?,
         };
-        memory::word(ring.segment, at)?.store(len as u64, Ordering::Relaxed);
+        // Behind it there is nothing yet.
+        self.word(at + need)?.store(0, Ordering::Relaxed);
         if at != self.position {
-            memory::word(ring.segment, self.position)?.store(JUMP | at, Ordering::Relaxed);
+            self.write(self.position, JUMP | at)?;
         }
-        self.passed += 1;
+        self.write(at, PRESENT | len as u64)?;
+        self.passed = self.passed.wrapping_add(1);
         self.position = at + need;
         Ok(at + WORD)
+    }
+
+    #[inline]
+    fn word(&self, position: u64) -> Result<&AtomicU64> {
+        memory::word(self.ring.segment, position)
+    }
+
+    /// Writes a word, unless it is the first one, which lets the others be seen.
+    #[inline]
+    fn write(&mut self, position: u64, word: u64) -> Result<()> {
+        match self.first {
+            Some(_) => self.word(position)?.store(word, Ordering::Relaxed),
+            None => self.first = Some((position, word)),
+        }
+        Ok(())
     }
 
     /// Makes everything pushed visible.
     #[inline]
     pub(crate) fn commit(&mut self) {
-        let tail = &self.ring.queue.tail;
-        tail.set(self.passed, self.position);
-        if tail.moving.load(Ordering::Relaxed) != 0 {
+        let (Some((position, word)), tail) = (self.first.take(), &self.ring.queue.tail) else { return };
+        let Ok(first) = memory::word(self.ring.segment, position) else { return };
+        if tail.moving.load(Ordering::Relaxed) == 0 {
+            first.store(word, Ordering::Release);
+            tail.set(self.passed, self.position);
+        } else {
+            // The reader may give the old region back as soon as it has seen the word. Nobody would find out then that
+            // the tail has left it.
+            tail.set(self.passed, self.position);
+            first.store(word, Ordering::Release);
             tail.moving.store(0, Ordering::Release);
         }
     }
@@ -223,7 +318,7 @@ impl Writer<'_> {
         let wanted = wanted.ok_or_else(too_large)?;
         let used = self.ring.queue.regions.load(Ordering::Acquire);
         let is_free = |class: &u32| used & 1 << class == 0;
-        let class = (wanted.class.max(region.class + 1)..=crate::layout::MAX_CLASS).find(is_free);
+        let class = (wanted.class.max(region.class + 1)..=MAX_CLASS).find(is_free);
         let class = class.ok_or_else(|| {
             let cause = Cause::NoMemory { asked: need, available: 0 };
             Refused::Fault(Error::new("grow", self.ring.segment.label(), cause))
@@ -237,7 +332,7 @@ impl Writer<'_> {
         if queue.regions.load(Ordering::Acquire) & region.bit() != 0 {
             return Err(Refused::Full);
         }
-        // A kill forgets at most one region.
+        // What comes before the new region is visible before it, so that a kill forgets one region at most.
         self.commit();
         queue.tail.moving.store(region.class, Ordering::Release);
         queue.regions.fetch_or(region.bit(), Ordering::AcqRel);
@@ -254,11 +349,7 @@ impl Writer<'_> {
 
     #[cold]
     fn too_large(&self, len: usize) -> Error {
-        let cause = Cause::OutOfBounds {
-            offset: 0,
-            len: len as u64,
-            size: (1 << crate::layout::MAX_CLASS) - 2 * WORD,
-        };
+        let cause = Cause::OutOfBounds { offset: 0, len: len as u64, size: (1 << MAX_CLASS) - 2 * WORD };
         Error::new("put into", self.ring.segment.label(), cause)
     }
 }
@@ -278,34 +369,31 @@ pub(crate) struct Record {
 }
 
 impl Reader<'_> {
+    /// Begins where the head is.
+    #[inline]
+    pub(crate) fn begin(&mut self) {
+        (self.passed, self.position) = self.ring.queue.head.now();
+    }
+
     /// The next record, if there is one.
     #[inline]
     pub(crate) fn next(&mut self) -> Result<Option<Record>> {
-        let (ring, Queue { head, tail, .. }) = (self.ring, self.ring.queue);
-        if head.seen.load(Ordering::Relaxed) >> 1 == self.passed {
-            // Whoever sees the state sees the records.
-            let state = tail.state.load(Ordering::Acquire);
-            head.seen.store(state, Ordering::Relaxed);
-            if state >> 1 == self.passed {
-                return Ok(None);
-            }
-        }
-        let mut word = self.word()?;
+        let ring = self.ring;
+        let mut word = ring.peek(self.position)?;
         if word & JUMP != 0 {
             self.follow(word & !JUMP)?;
-            word = self.word()?;
+            word = ring.peek(self.position)?;
         }
-        let region = ring.region(self.position)?;
-        let end = record_len(word).and_then(|len| len.checked_add(self.position));
+        if word == 0 {
+            return Ok(None);
+        }
+        let (region, len) = (ring.region(self.position)?, word & !PRESENT);
+        let end = record_len(len).and_then(|len| len.checked_add(self.position));
         let end = end.filter(|&end| end < region.end()).ok_or_else(|| ring.damaged("record"))?;
-        let record = Record { at: self.position + WORD, len: word as usize };
-        self.passed += 1;
+        let record = Record { at: self.position + WORD, len: len as usize };
+        self.passed = self.passed.wrapping_add(1);
         self.position = end;
         Ok(Some(record))
-    }
-
-    fn word(&self) -> Result<u64> {
-        Ok(memory::word(self.ring.segment, self.position)?.load(Ordering::Relaxed))
     }
 
     #[cold]
@@ -337,9 +425,10 @@ impl Reader<'_> {
 impl Reader<'_> {
     /// Within both locks: if nothing is left in a region that is large, both ends go back to the first one.
     #[cold]
-    pub(crate) fn trim(mut self) -> Result<()> {
-        let Ring { queue, segment } = self.ring;
+    pub(crate) fn trim(&mut self) -> Result<()> {
+        let queue = self.ring.queue;
         let mut writer = self.ring.writer();
+        writer.begin();
         let base = Region { class: queue.base.load(Ordering::Relaxed) };
         let region = self.ring.region(writer.position)?;
         if writer.passed != self.passed || region.class <= KEPT_CLASS || Region::of(base.start()).is_none() {
@@ -350,7 +439,8 @@ impl Reader<'_> {
             return Ok(());
         }
         let Ok(start) = writer.enter(base) else { return Ok(()) };
-        memory::word(segment, writer.position)?.store(JUMP | start, Ordering::Relaxed);
+        writer.word(start)?.store(0, Ordering::Relaxed);
+        writer.write(writer.position, JUMP | start)?;
         writer.position = start;
         writer.commit();
         self.follow(start)

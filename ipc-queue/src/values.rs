@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bytes;
-use crate::core::{Core, GetRefused, Gone, Patient, PutRefused};
+use crate::core::{Core, GetRefused, Getting, Gone, Patient, PutRefused, Putting};
 use crate::memory;
 
 /// Memory that each thread keeps for encoded values, up to this many bytes.
@@ -60,7 +60,8 @@ pub(crate) fn put<T: Serialize>(
 /// Puts bytes as an item.
 #[inline]
 pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone) -> Result<(), PutRefused> {
-    let putting = core.begin_put(bytes.len(), patient, gone)?;
+    let mut putting = Putting::new(core);
+    putting.begin(bytes.len(), patient, gone)?;
     memory::write(core.segment(), putting.at, bytes).map_err(PutRefused::Fault)?;
     putting.commit();
     Ok(())
@@ -70,8 +71,9 @@ pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone)
 #[inline]
 pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone) -> Result<T, GetRefused> {
     with_scratch(|bytes| {
-        let mut getting = core.begin_get(patient, gone)?;
-        memory::read(core.segment(), getting.record, bytes)?;
+        let mut getting = Getting::new(core);
+        let record = getting.begin(patient, gone)?;
+        memory::read(core.segment(), record, bytes)?;
         getting.take();
         getting.finish();
         decode(core, bytes).map_err(GetRefused::Fault)
@@ -124,18 +126,17 @@ pub(crate) fn get_many<T: DeserializeOwned>(
 ) -> Result<Vec<Result<T, Error>>, GetRefused> {
     with_scratch(|bytes| {
         let mut ends = Vec::new();
-        let mut getting = core.begin_get(patient, gone)?;
-        loop {
-            match memory::read(core.segment(), getting.record, bytes) {
+        let mut getting = Getting::new(core);
+        let mut next = Some(getting.begin(patient, gone)?);
+        while let Some(record) = next {
+            match memory::read(core.segment(), record, bytes) {
                 Err(error) if ends.is_empty() => return Err(error.into()),
                 Err(_) => break,
                 Ok(()) => {}
             }
             getting.take();
             ends.push(bytes.len());
-            if ends.len() >= max || bytes.len() >= LARGE || !getting.next() {
-                break;
-            }
+            next = if ends.len() < max && bytes.len() < LARGE { getting.next() } else { None };
         }
         getting.finish();
         let starts = iter::once(0).chain(ends.iter().copied());

@@ -2,7 +2,7 @@
 
 use std::hint;
 use std::sync::OnceLock;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -15,18 +15,18 @@ impl End {
     /// Wakes as many as have something to do now that this end has moved by `count`.
     #[inline]
     pub(crate) fn moved(&self, count: u32) {
-        if self.asleep.load(Ordering::Relaxed) != 0 {
-            self.wake(count);
+        let sleepers = self.sleepers.load(Ordering::Relaxed);
+        if sleepers != 0 {
+            self.wake(count, sleepers);
         }
     }
 
     #[cold]
-    fn wake(&self, count: u32) {
-        self.asleep.store(0, Ordering::Relaxed);
+    fn wake(&self, count: u32, sleepers: u32) {
         self.signal.fetch_add(1, Ordering::Release);
-        // Where so many slept there may be more.
-        if futex::wake(&self.signal, count) >= count as usize {
-            self.asleep.store(1, Ordering::Relaxed);
+        if futex::wake(&self.signal, count) == 0 {
+            // They were killed, or are about to sleep, which the signal keeps them from.
+            let _ = self.sleepers.compare_exchange(sleepers, 0, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -69,16 +69,16 @@ impl<'a> Waiter<'a> {
         Waiter { segment, me, end, sleep }
     }
 
-    /// Waits for a while, or until `ready`, which is asked again and again.
-    pub(crate) fn wait(&mut self, ready: impl Fn() -> bool) -> Slept {
-        if (0..spins()).any(|step| spin(step, &ready)) || (0..YIELDS).any(|_| yield_to_others(&ready)) {
+    /// Waits for a while, or until `ready`, which is asked again and again. `count` says how much there is to do then.
+    pub(crate) fn wait(&mut self, pace: &Pace, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> Slept {
+        if pace.spin(&ready, count) || (0..YIELDS).any(|_| yield_to_others(&ready)) {
             return Slept::Woken;
         }
         let signal = self.end.signal.load(Ordering::Acquire);
-        self.end.asleep.store(1, Ordering::Relaxed);
+        let _asleep = Asleep::new(self.end);
         // Who moves the end looks then whether somebody sleeps, without a fence, which would cost more than all the rest.
         // Until what was stored here and there is seen on both sides takes less time than this.
-        if (0..spins().min(5)).any(|step| spin(step, &ready)) || ready() {
+        if (0..spins().min(6)).any(|step| spin(step, &ready)) || ready() {
             return Slept::Woken;
         }
         let _waiting = self.end.waiters.enter(self.segment, self.me);
@@ -98,8 +98,44 @@ impl<'a> Waiter<'a> {
     }
 }
 
-/// Looks ever more seldom, since each look takes the end away from the CPU that moves it.
-#[inline]
+/// Counted as a sleeper until it is dropped.
+pub(crate) struct Asleep<'a>(&'a End);
+
+impl<'a> Asleep<'a> {
+    pub(crate) fn new(end: &'a End) -> Asleep<'a> {
+        end.sleepers.fetch_add(1, Ordering::SeqCst);
+        Asleep(end)
+    }
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        let fewer = |sleepers: u32| sleepers.checked_sub(1);
+        let _ = self.0.sleepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+    }
+}
+
+/// How long to wait before the first look. Each look takes the memory away from the CPU that the other side runs on, so
+/// that one who follows right behind the other makes both slow: where much comes soon, it is better to let some
+/// gather. Where one thing comes at a time, nothing is waited for.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(AtomicU32);
+
+impl Pace {
+    /// Looks ever more seldom, from the first step on.
+    fn spin(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
+        let first = self.0.load(Ordering::Relaxed);
+        let Some(step) = (first..spins()).find(|&step| spin(step, &ready)) else { return false };
+        let gathered = step == first && (first < 2 || count() > 2);
+        self.0
+            .store(if gathered { (first + 1).min(MOST) } else { first.saturating_sub(1) }, Ordering::Relaxed);
+        true
+    }
+}
+
+/// The first step at most: about a microsecond.
+const MOST: u32 = 5;
+
 fn spin(step: u32, ready: impl Fn() -> bool) -> bool {
     for _ in 0..1 << step {
         hint::spin_loop();
@@ -121,6 +157,6 @@ fn spins() -> u32 {
     static SPINS: OnceLock<u32> = OnceLock::new();
     // On one CPU nobody else can run while somebody spins.
     *SPINS.get_or_init(|| {
-        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 7 } else { 0 }
+        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 4 } else { 0 }
     })
 }

@@ -6,6 +6,7 @@ use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::Path;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::process::Pid;
 use rustix::time::Timespec;
@@ -80,12 +81,25 @@ pub(crate) fn pidfd(pid: u32) -> Option<OwnedFd> {
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).and_then(above_stdio).ok()
 }
 
+/// A descriptor for [`has_memory`] of the process that has that pid now; `None` if there is none to be had.
+pub(crate) fn memory_of(pid: u32) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let statm = rustix::fs::open(format!("/proc/{pid}/statm"), flags, Mode::empty());
+    statm.and_then(above_stdio).ok()
+}
+
+/// Whether the first thread of the process has memory, which it gives up when it begins to end.
+pub(crate) fn has_memory(statm: BorrowedFd<'_>) -> bool {
+    let mut pages = [0; 2];
+    retry_on_intr(|| rustix::io::pread(statm, &mut pages, 0)).is_ok() && pages != *b"0 "
+}
+
 /// Which of the descriptors are readable now, which a pidfd is from the end of its process on.
 ///
 /// # Errors
 /// `INVAL` for more than this process may open.
 pub(crate) fn readable_now(fds: &[BorrowedFd<'_>]) -> Result<Vec<bool>, Errno> {
-    readable(fds, Some(&Timespec::default()))
+    if fds.is_empty() { Ok(Vec::new()) } else { readable(fds, Some(&Timespec::default())) }
 }
 
 /// Waits until one of the descriptors is readable; which are.
@@ -129,7 +143,11 @@ fn read_stat(pid: u32) -> io::Result<ProcStat> {
 
 /// Reads the fields that matter of the `stat` of a process or thread.
 fn read_stat_at(path: &Path) -> io::Result<ProcStat> {
-    parse_stat(&fs::read(path)?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
+    let file = fs::File::open(path)?;
+    // What matters is in the first few hundred bytes, and comes with one read.
+    let mut text = [0; 1024];
+    let len = retry_on_intr(|| rustix::io::read(&file, &mut text))?;
+    parse_stat(&text[..len]).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))
 }
 
 fn parse_stat(text: &[u8]) -> Option<ProcStat> {
@@ -137,12 +155,13 @@ fn parse_stat(text: &[u8]) -> Option<ProcStat> {
     const PF_EXITING: u32 = 4;
     // The second field is the name, in parentheses, and may contain any byte.
     let end = text.iter().rposition(|&byte| byte == b')')?;
-    let fields: Vec<&str> = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace().collect();
-    let flags: u32 = fields.get(6)?.parse().ok()?;
+    let mut fields = std::str::from_utf8(&text[end + 1..]).ok()?.split_ascii_whitespace();
+    let state = fields.next()?;
+    let flags: u32 = fields.nth(5)?.parse().ok()?;
     Some(ProcStat {
-        ended: matches!(*fields.first()?, "Z" | "X" | "x") || flags & PF_EXITING != 0,
-        threads: fields.get(17)?.parse().ok()?,
-        start: fields.get(19)?.parse().ok()?,
+        ended: matches!(state, "Z" | "X" | "x") || flags & PF_EXITING != 0,
+        threads: fields.nth(10)?.parse().ok()?,
+        start: fields.nth(1)?.parse().ok()?,
     })
 }
 

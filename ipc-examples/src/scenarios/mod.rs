@@ -13,6 +13,11 @@ mod process_join;
 mod process_orphan;
 mod process_run;
 mod process_zombie;
+mod queue_basics;
+mod queue_between_processes;
+mod queue_closed;
+mod queue_pill;
+mod queue_timeout;
 mod selftest;
 mod semaphore_toilet;
 
@@ -63,6 +68,16 @@ pub static SCENARIOS: &[Scenario] = &[
         "three places for twelve users, also if one dies inside",
         semaphore_toilet::run,
     ),
+    // Queues.
+    scenario("queue-basics", "put, get, full and empty", queue_basics::run),
+    scenario(
+        "queue-between-processes",
+        "a value goes from one child to another",
+        queue_between_processes::run,
+    ),
+    scenario("queue-pill", "consumers that are ended by a pill", queue_pill::run),
+    scenario("queue-timeout", "consumers that stop when nothing comes", queue_timeout::run),
+    scenario("queue-closed", "consumers that end when the last producer is gone", queue_closed::run),
 ];
 
 /// The scenario with that id.

@@ -123,6 +123,20 @@ fn an_abort_wakes_who_waits() {
 }
 
 #[test]
+fn who_passed_is_not_told_of_a_later_break() {
+    explore(2, || {
+        let scene = Scene::new(2, true);
+        let other = spawn(&scene, |scene| {
+            let waited = scene.wait(TWO);
+            scene.barrier.break_now();
+            waited
+        });
+        let waited = scene.wait(ONE);
+        all_passed(&[waited, other.join().unwrap()]);
+    });
+}
+
+#[test]
 fn a_reset_breaks_the_round_for_who_waits_and_not_the_next() {
     explore(2, || {
         let scene = Scene::new(2, true);

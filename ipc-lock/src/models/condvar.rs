@@ -1,5 +1,7 @@
 //! Models of the condition variable, with the lock as its mutex.
 
+use std::time::Instant;
+
 use loom::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
@@ -7,7 +9,7 @@ use super::Again;
 use crate::layout;
 use crate::models::{ONE, Plain, THREE, TWO, World, explore, explore_kills};
 use crate::sync::{self, killed_at};
-use crate::wait::Patience;
+use crate::wait::{Patience, Slept};
 
 struct Scene {
     world: World,
@@ -116,16 +118,32 @@ fn a_notification_of_all_wakes_both() {
 
 #[test]
 fn two_notifications_wake_both() {
-    explore(2, || {
+    explore(1, || {
         let scene = Scene::new(true);
         let waiters = [TWO, THREE].map(|me| spawn(&scene, move |scene| scene.take(me, Again::Sequence)));
-        for _ in 0..2 {
-            scene.announce(ONE, 1);
-            scene.notify(1);
+        // A thread of its own, so that it costs no preemption that the waiters are first.
+        let notifier = spawn(&scene, |scene| {
+            for _ in 0..2 {
+                scene.announce(ONE, 1);
+                scene.notify(1);
+            }
+        });
+        for thread in waiters.into_iter().chain([notifier]) {
+            thread.join().unwrap();
         }
-        for waiter in waiters {
-            waiter.join().unwrap();
-        }
+    });
+}
+
+#[test]
+fn a_deadline_that_has_passed_is_seen_also_by_one_who_is_notified() {
+    explore(3, || {
+        let scene = Scene::new(false);
+        let notifier = spawn(&scene, |scene| scene.notify(1));
+        let mut patience = Patience::for_signal(Some(Instant::now()));
+        let before = scene.condvar.prepare();
+        let slept = scene.condvar.sleep(&scene.world, TWO, before, &mut patience, Again::Condition);
+        assert!(slept == Slept::TimedOut);
+        notifier.join().unwrap();
     });
 }
 

@@ -22,7 +22,7 @@ use kill::step;
 pub(crate) use kill::{killed_at, kills};
 
 /// So many sleeps of a thread are explored.
-const SLEEPS: u32 = 2;
+const SLEEPS: u32 = 1;
 
 loom::thread_local! {
     static SLEPT: Cell<u32> = Cell::new(0);
@@ -35,16 +35,16 @@ struct Queue {
 }
 
 macro_rules! atomic {
-    ($name:ident, $value:ty) => {
+    ($name:ident, $value:ty $(, $queue:ident)?) => {
         pub(crate) struct $name {
             value: atomic::$name,
-            queue: Option<Queue>,
+            $($queue: Option<Queue>,)?
         }
 
         #[allow(dead_code)]
         impl $name {
             pub(crate) fn new(value: $value) -> $name {
-                $name { value: atomic::$name::new(value), queue: None }
+                $name { value: atomic::$name::new(value) $(, $queue: None)? }
             }
 
             pub(crate) fn load(&self, order: Ordering) -> $value {
@@ -97,7 +97,7 @@ macro_rules! atomic {
         }
     };
 }
-atomic!(AtomicU32, u32);
+atomic!(AtomicU32, u32, queue);
 atomic!(AtomicU64, u64);
 
 impl AtomicU32 {

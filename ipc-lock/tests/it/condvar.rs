@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use ipc_lock::{Condvar, Mutex, OwnerDied};
 
-use crate::help::{LONG, SHORT, alone, fork, fork_and_stay, join, past, spawn, until};
+use crate::help::{Child, LONG, SHORT, alone, fork, fork_and_stay, join, past, spawn, until};
 
 fn pair(value: u32) -> (Mutex<u32>, Condvar) {
     (Mutex::new(value).unwrap(), Condvar::new().unwrap())
@@ -125,17 +125,26 @@ fn notifying_waits_for_nobody_who_is_dead_or_stopped() {
 #[test]
 fn a_killed_waiter_swallows_no_notification() {
     alone(|| {
-        for _ in 0..20 {
-            let (number, changed) = pair(0);
-            let wait = || changed.wait(&mut number.lock().unwrap()).unwrap();
-            let (killed, waiter) = (fork(wait), fork(wait));
-            until("both wait", || changed.waiters().len() == 2);
-            killed.stop();
-            // The first to sleep is the first to be woken, and does not run any more.
-            changed.notify_one();
-            killed.kill();
-            waiter.join();
-        }
+        let (number, changed) = pair(0);
+        let wait = || {
+            let mut guard = number.lock().unwrap();
+            changed.wait(&mut guard).unwrap();
+            *guard = 1;
+        };
+        let waits = |child: &Child, place| changed.waiters().len() == place && child.is_asleep();
+        let killed = fork(wait);
+        until("the first sleeps", || waits(&killed, 1));
+        let waiter = fork(wait);
+        until("the second sleeps", || waits(&waiter, 2));
+
+        // The first to sleep is the first to be woken. It comes as far as the mutex, and has not returned.
+        let guard = number.lock().unwrap();
+        changed.notify_one();
+        until("it is woken", || number.waiters().iter().any(|process| process.pid == killed.pid()));
+        killed.kill();
+        drop(guard);
+        until("another is woken", || *number.lock().unwrap() == 1);
+        waiter.join();
     });
 }
 
