@@ -168,6 +168,13 @@ impl<'a> Ring<'a> {
         1_u64.checked_shl(end.moving.load(Ordering::Relaxed)).and_then(Region::of)
     }
 
+    /// Whether the writer can go there. One that a reader is giving back is not free before that is through: who repairs
+    /// after its death does it again.
+    fn is_free(self, region: Region) -> bool {
+        let Queue { regions, head, .. } = self.queue;
+        regions.load(Ordering::Acquire) & region.bit() == 0 && self.moving(head) != Some(region)
+    }
+
     fn give_back(self, region: Region) {
         if region.class != self.queue.base.load(Ordering::Relaxed) {
             // If it cannot be given back it stays, and is used again.
@@ -316,8 +323,7 @@ impl Writer<'_> {
         let wanted =
             Region::with_len(need.saturating_mul(4)).or(Region::with_len(need.saturating_add(2 * WORD)));
         let wanted = wanted.ok_or_else(too_large)?;
-        let used = self.ring.queue.regions.load(Ordering::Acquire);
-        let is_free = |class: &u32| used & 1 << class == 0;
+        let is_free = |class: &u32| self.ring.is_free(Region { class: *class });
         let class = (wanted.class.max(region.class + 1)..=MAX_CLASS).find(is_free);
         let class = class.ok_or_else(|| {
             let cause = Cause::NoMemory { asked: need, available: 0 };
@@ -329,7 +335,7 @@ impl Writer<'_> {
     /// Sets a region aside; its start.
     fn enter(&mut self, region: Region) -> Result<u64, Refused> {
         let Ring { queue, segment } = self.ring;
-        if queue.regions.load(Ordering::Acquire) & region.bit() != 0 {
+        if !self.ring.is_free(region) {
             return Err(Refused::Full);
         }
         // What comes before the new region is visible before it, so that a kill forgets one region at most.
@@ -380,9 +386,12 @@ impl Reader<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Record>> {
         let ring = self.ring;
         let mut word = ring.peek(self.position)?;
-        if word & JUMP != 0 {
+        let mut jumps = 0;
+        // More than one, if somebody was killed while it gave memory back, and the writer went on from there.
+        while word & JUMP != 0 && jumps < MAX_CLASS {
             self.follow(word & !JUMP)?;
             word = ring.peek(self.position)?;
+            jumps += 1;
         }
         if word == 0 {
             return Ok(None);
