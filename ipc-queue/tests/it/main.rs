@@ -1,5 +1,7 @@
 //! The contract of ipc-queue, a module a subject. Every test is named after the property that it proves.
 
+mod bytes;
 mod crash;
 mod help;
 mod kills;
+mod verbs;
