@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use ipc_core::{Segment, Spec, futex, monotonic};
 use ipc_lock::{Barrier, Condvar, Event, Mutex, OwnerDied, Semaphore};
 use ipc_process::{Child, spawn};
+use ipc_queue::Queue;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -348,6 +349,60 @@ impl PingPong for ByFutex {
         self.word(1 - side).store(round, Ordering::Release);
         futex::wake(self.word(1 - side), 1);
     }
+}
+
+/// A cache line for each side, looked at all the time.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct BySpin(ByFutex);
+
+impl PingPong for BySpin {
+    fn new() -> BySpin {
+        BySpin(ByFutex::new())
+    }
+
+    fn wait(&self, side: usize, round: u32) {
+        while self.0.word(side).load(Ordering::Acquire) != round {
+            std::hint::spin_loop();
+        }
+    }
+
+    fn wake(&self, side: usize, round: u32) {
+        self.0.word(1 - side).store(round, Ordering::Release);
+    }
+}
+
+/// A queue for each side.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ByQueue([Queue<[u8]>; 2]);
+
+impl PingPong for ByQueue {
+    fn new() -> ByQueue {
+        ByQueue([(); 2].map(|()| Queue::bounded(16).expect("there is memory")))
+    }
+
+    fn wait(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        assert_eq!(self.0[side].get_bytes_into(&mut item).expect("nobody closes it"), 64);
+        assert_eq!(item[..4], round.to_le_bytes());
+    }
+
+    fn wake(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        item[..4].copy_from_slice(&round.to_le_bytes());
+        self.0[1 - side].put_bytes(&item).expect("nobody closes it");
+    }
+}
+
+fn wait_for_item(queue: Queue<u64>, time: Duration) -> Duration {
+    let before = cpu_time();
+    assert!(queue.get_timeout(time).is_err());
+    cpu_time() - before
+}
+
+/// The CPU time of a process that waits that long for an item.
+pub(crate) fn idle_consumer(time: Duration) -> Duration {
+    let queue = Queue::unbounded().expect("there is memory");
+    spawn(wait_for_item, (queue, time)).expect("it starts").join().expect("it returns")
 }
 
 /// Where the two run.

@@ -10,8 +10,12 @@
 mod case;
 mod contest;
 mod lock;
+#[cfg(feature = "peers")]
+mod peers;
 mod process;
+mod queue;
 mod raw;
+mod stream;
 
 use std::process::ExitCode;
 
@@ -41,7 +45,8 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let Arguments { only, quick, strict, .. } = Arguments::parse();
-    let cases: Vec<Case> = [process::cases(), lock::cases(quick)].into_iter().flatten().collect();
+    let cases: Vec<Case> =
+        [process::cases(), lock::cases(quick), queue::cases()].into_iter().flatten().collect();
     let mut missed = false;
     for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {
         missed |= !case.measure(quick);

@@ -77,6 +77,7 @@ impl<R: DeserializeOwned> Child<R> {
     ///
     /// # Errors
     /// As [`join`](Child::join).
+    #[doc(alias = "TimeoutError")]
     pub fn join_timeout(&mut self, timeout: Duration) -> Result<Option<R>, JoinError> {
         self.join_until(ipc_core::deadline(timeout))
     }

@@ -307,6 +307,10 @@ impl GetRefused {
     }
 }
 
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
 fn late_put(patient: Patient) -> PutRefused {
     if matches!(patient, Patient::Not) { PutRefused::Full } else { PutRefused::TimedOut }
 }
@@ -383,6 +387,8 @@ impl<'a> Putting<'a> {
                 return Err(PutRefused::TimedOut);
             }
             match self.try_begin(me, len, patient, gone) {
+                // There was room, but somebody else was faster.
+                Err(PutRefused::Full) if has_passed(deadline) => return Err(PutRefused::TimedOut),
                 Err(PutRefused::Full) => {}
                 result => return result,
             }
@@ -468,24 +474,29 @@ impl<'a> Getting<'a> {
     #[cold]
     fn wait(&mut self, me: u32, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
         let core = self.core;
-        let mut waiter = None;
+        let is_over = || !core.has_items() && (core.is_closed() || gone.is_some_and(|gone| gone(core)));
+        let Patient::Until(deadline) = patient else { return self.last_try(me, patient, is_over()) };
+        let mut waiter = Waiter::new(core.segment(), me, &core.queue().tail, deadline, gone.is_some());
         loop {
-            // Asked before whether there is something: what was put before the end is to be got.
-            let is_over = core.is_closed() || gone.is_some_and(|gone| gone(core));
+            let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
+            let is_over = is_over();
+            if is_over || slept == Slept::TimedOut || has_passed(deadline) {
+                return self.last_try(me, patient, is_over);
+            }
             match self.try_begin(me, patient) {
-                Err(GetRefused::Empty) if is_over => return Err(GetRefused::Closed),
                 Err(GetRefused::Empty) => {}
                 result => return result,
             }
-            let Patient::Until(deadline) = patient else { return Err(GetRefused::Empty) };
-            let tail = &core.queue().tail;
-            let waiter =
-                waiter.get_or_insert_with(|| Waiter::new(core.segment(), me, tail, deadline, gone.is_some()));
-            let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
-            if slept == Slept::TimedOut && !core.has_items() {
-                return Err(GetRefused::TimedOut);
-            }
         }
+    }
+
+    /// `is_over`: asked before this, whether there is an end. What was put before that is to be got.
+    fn last_try(&mut self, me: u32, patient: Patient, is_over: bool) -> Result<Record, GetRefused> {
+        self.try_begin(me, patient).map_err(|refused| match refused {
+            GetRefused::Empty if is_over => GetRefused::Closed,
+            GetRefused::Empty => late_get(patient),
+            refused => refused,
+        })
     }
 
     /// Takes the record out of the queue.

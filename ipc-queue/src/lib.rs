@@ -1,10 +1,11 @@
-//! Queues.
+#![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
 mod any;
 mod bytes;
 mod core;
 mod error;
+mod joinable;
 mod layout;
 mod memory;
 mod queue;
@@ -18,5 +19,6 @@ mod wait;
 pub use any::{Source, wait_any};
 pub use bytes::{Bytes, Reservation};
 pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+pub use joinable::{Job, JoinableQueue, JoinableStats, Receipt, Rejected};
 pub use queue::{Queue, Stats};
 pub use roles::{Consumer, IntoIter, Producer};

@@ -51,3 +51,12 @@ pub(crate) fn read_into(segment: &Segment, position: u64, to: &mut [u8]) -> Resu
     unsafe { ptr::copy_nonoverlapping(from, to.as_mut_ptr(), to.len()) };
     Ok(())
 }
+
+/// Copies bytes of the segment to elsewhere in it.
+pub(crate) fn copy(segment: &Segment, from: u64, to: u64, len: usize) -> Result<()> {
+    let (from, to) = (segment.bytes(from, len)?, segment.bytes(to, len)?);
+    // SAFETY: both have that many bytes, which was just checked, and may overlap. What other processes write there at the
+    // same time can spoil the bytes, and nothing else.
+    unsafe { ptr::copy(from, to, len) };
+    Ok(())
+}

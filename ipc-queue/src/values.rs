@@ -19,7 +19,7 @@ thread_local! {
 }
 
 /// Runs `f` with an empty buffer. A value's own code may run meanwhile, and use a queue in turn: it gets another one.
-fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut scratch = SCRATCH.with(Cell::take);
     scratch.clear();
     let result = f(&mut scratch);
@@ -30,9 +30,9 @@ fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 }
 
 /// A batch is written in parts of about so many bytes, each within one lock.
-const PART: usize = 64 << 10;
+pub(crate) const PART: usize = 64 << 10;
 /// And at most so many items.
-const PART_ITEMS: usize = 1024;
+pub(crate) const PART_ITEMS: usize = 1024;
 /// More are not got at once.
 const LARGE: usize = 1 << 20;
 

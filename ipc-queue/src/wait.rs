@@ -136,6 +136,11 @@ impl Pace {
 /// The first step at most: about a microsecond.
 const MOST: u32 = 5;
 
+/// Looks for a moment whether it is `ready`, without sleeping.
+pub(crate) fn spin_until(ready: &impl Fn() -> bool) -> bool {
+    (0..spins()).any(|step| spin(step, ready)) || (0..YIELDS).any(|_| yield_to_others(ready))
+}
+
 fn spin(step: u32, ready: impl Fn() -> bool) -> bool {
     for _ in 0..1 << step {
         hint::spin_loop();
@@ -157,6 +162,6 @@ fn spins() -> u32 {
     static SPINS: OnceLock<u32> = OnceLock::new();
     // On one CPU nobody else can run while somebody spins.
     *SPINS.get_or_init(|| {
-        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 4 } else { 0 }
+        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 7 } else { 0 }
     })
 }

@@ -1,4 +1,4 @@
-//! Killed at an instruction of every operation: the short form of `examples/kill_table.rs`.
+//! Killed at an instruction of every operation: the short form of `examples/lock_kill_table.rs`.
 
 use crate::help::alone;
 use crate::kills::cases;

@@ -1,6 +1,6 @@
 //! Kills a process at every instruction of every operation, and prints what became of the others.
 //!
-//! `cargo run --release -p ipc-lock --example kill_table` prints the table of the README; a text as argument picks the
+//! `cargo run --release -p ipc-lock --example lock_kill_table` prints the table of the README; a text as argument picks the
 //! operations whose name begins with it, `--quick` kills at fewer instructions. Ends with 1 if anybody hung or found
 //! something wrong.
 

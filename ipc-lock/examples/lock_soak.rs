@@ -1,6 +1,6 @@
 //! Eight processes use every primitive, and a ninth kills them at random, 100 times a second and more.
 //!
-//! `cargo run --release -p ipc-lock --example soak -- --seconds 300`. The killed are replaced at once. Everybody checks
+//! `cargo run --release -p ipc-lock --example lock_soak -- --seconds 300`. The killed are replaced at once. Everybody checks
 //! what must hold, whoever dies; at the end nothing may be left. Ends with 1 if anybody hung or found something wrong.
 #![allow(unsafe_code)]
 

@@ -1,7 +1,7 @@
 //! Starts a child, kills it and drops its handle, over and over; then looks for what is left behind.
 //!
 //! ```text
-//! cargo run --release -p ipc-process --example soak -- 10000
+//! cargo run --release -p ipc-process --example process_soak -- 10000
 //! ```
 //!
 //! Prints descriptors, zombies, threads, entries of /dev/shm and resident memory of this process before and after,

@@ -1,0 +1,225 @@
+//! Items through a queue, from some producers to some consumers, with the time it takes.
+#![allow(unsafe_code)]
+
+use std::hint::black_box;
+use std::os::unix::net::UnixDatagram;
+use std::time::{Duration, Instant};
+
+use ipc_core::{Fd, monotonic};
+use ipc_lock::Barrier;
+use ipc_process::{Child, spawn};
+use ipc_queue::Queue;
+use serde::{Deserialize, Serialize};
+
+/// As many as crossbeam's queue gets, too.
+pub(crate) const CAPACITY: usize = 1024;
+
+/// From when to when one of them worked.
+type Span = (Duration, Duration);
+
+/// A typed message.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Message {
+    pub(crate) number: u64,
+    pub(crate) price: f64,
+    pub(crate) name: String,
+}
+
+pub(crate) fn message(number: u64) -> Message {
+    Message { number, price: 1.5, name: "a short name".to_owned() }
+}
+
+/// Runs `work` when all are ready.
+fn together(start: &Barrier, work: impl FnOnce()) -> Span {
+    start.wait().expect("all come");
+    let begin = monotonic();
+    work();
+    (begin, monotonic())
+}
+
+/// From the first who began to the last who ended.
+fn whole(children: Vec<Child<Span>>) -> Duration {
+    let spans: Vec<_> = children.into_iter().map(|mut child| child.join().expect("it returns")).collect();
+    let begin = spans.iter().map(|span| span.0).min().expect("somebody works");
+    let end = spans.iter().map(|span| span.1).max().expect("somebody works");
+    end - begin
+}
+
+/// The first bytes of an item are its number; each producer's come in their order.
+fn number(bytes: &[u8]) -> u64 {
+    u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"))
+}
+
+fn put(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64) -> Span {
+    let mut item = vec![7; size];
+    together(&start, || {
+        for index in 0..count {
+            item[..8].copy_from_slice(&index.to_le_bytes());
+            queue.put_bytes(&item).expect("nobody closes it");
+        }
+    })
+}
+
+fn get(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64, is_alone: bool) -> Span {
+    let mut item = vec![0; size];
+    together(&start, || {
+        for index in 0..count {
+            let len = queue.get_bytes_into(&mut item).expect("nobody closes it");
+            assert!(len == size && (!is_alone || number(&item) == index));
+        }
+        black_box(&item);
+    })
+}
+
+/// `count` items of that size from so many processes to so many, copied in and out.
+pub(crate) fn bytes(sides: u64, size: usize, count: u64) -> Duration {
+    let queue = Queue::bounded(CAPACITY).expect("there is memory");
+    let start = Barrier::new(2 * sides as u32).expect("there is memory");
+    let mut children = Vec::new();
+    for _ in 0..sides {
+        let count = count / sides;
+        children.push(spawn(put, (queue.clone(), start.clone(), size, count)).expect("it starts"));
+        let args = (queue.clone(), start.clone(), size, count, sides == 1);
+        children.push(spawn(get, args).expect("it starts"));
+    }
+    whole(children)
+}
+
+/// How many items a batch has.
+const BATCH: usize = 64;
+
+fn put_batches(queue: Queue<[u8]>, start: Barrier, count: u64) -> Span {
+    let mut batch = [[7; 64]; BATCH];
+    together(&start, || {
+        for index in 0..count / BATCH as u64 {
+            batch[0][..8].copy_from_slice(&index.to_le_bytes());
+            queue.put_all_bytes(batch.iter()).expect("nobody closes it");
+        }
+    })
+}
+
+fn get_batches(queue: Queue<[u8]>, start: Barrier, count: u64) -> Span {
+    let (mut item, mut got) = ([0; 64], 0);
+    together(&start, || {
+        while got < count / BATCH as u64 * BATCH as u64 {
+            let get = |bytes: ipc_queue::Bytes<'_>| assert_eq!(bytes.read_at(0, &mut item), 64);
+            got += queue.get_many_bytes(BATCH, get).expect("nobody closes it") as u64;
+        }
+        black_box(&item);
+    })
+}
+
+/// `count` items of 64 bytes from one process to another, 64 at a time.
+pub(crate) fn batches(count: u64) -> Duration {
+    let queue = Queue::bounded(CAPACITY).expect("there is memory");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put_batches, (queue.clone(), start.clone(), count)).expect("it starts"),
+        spawn(get_batches, (queue, start, count)).expect("it starts"),
+    ])
+}
+
+fn put_messages(queue: Queue<Message>, start: Barrier, count: u64) -> Span {
+    together(&start, || {
+        (0..count).for_each(|number| queue.put(message(number)).expect("nobody closes it"));
+    })
+}
+
+fn get_messages(queue: Queue<Message>, start: Barrier, count: u64) -> Span {
+    together(&start, || {
+        for number in 0..count {
+            assert_eq!(queue.get().expect("nobody closes it").number, number);
+        }
+    })
+}
+
+/// `count` typed messages from one process to another.
+pub(crate) fn messages(count: u64) -> Duration {
+    let queue = Queue::bounded(CAPACITY).expect("there is memory");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put_messages, (queue.clone(), start.clone(), count)).expect("it starts"),
+        spawn(get_messages, (queue, start, count)).expect("it starts"),
+    ])
+}
+
+fn put_large(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64) -> Span {
+    let item = vec![7; size];
+    together(&start, || {
+        for _ in 0..count {
+            let mut room = queue.reserve(size).expect("nobody closes it");
+            room.write_at(0, &item);
+            room.commit();
+        }
+    })
+}
+
+fn get_large(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64) -> Span {
+    together(&start, || {
+        for _ in 0..count {
+            let sum = queue.get_bytes_with(|bytes| {
+                assert_eq!(bytes.len(), size);
+                // SAFETY: both processes use the queue through the library alone.
+                let bytes = unsafe { bytes.as_slice() };
+                let words =
+                    bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
+                words.fold(0_u64, u64::wrapping_add)
+            });
+            assert_eq!(
+                sum.expect("nobody closes it"),
+                0x0707_0707_0707_0707_u64.wrapping_mul(size as u64 / 8)
+            );
+        }
+    })
+}
+
+/// `count` items of that size, written into the queue in one process and read there in another.
+pub(crate) fn in_place(size: usize, count: u64) -> Duration {
+    let queue = Queue::bounded(2).expect("there is memory");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put_large, (queue.clone(), start.clone(), size, count)).expect("it starts"),
+        spawn(get_large, (queue, start, size, count)).expect("it starts"),
+    ])
+}
+
+/// `count` copies of so many bytes.
+pub(crate) fn memcpy(size: usize, count: u64) -> Duration {
+    let (from, mut to) = (vec![7_u8; size], vec![0_u8; size]);
+    let start = Instant::now();
+    for _ in 0..count {
+        to.copy_from_slice(black_box(&from));
+        black_box(&mut to);
+    }
+    start.elapsed()
+}
+
+fn put_datagrams(socket: Fd<UnixDatagram>, start: Barrier, count: u64) -> Span {
+    let mut item = [7; 64];
+    together(&start, || {
+        for index in 0..count {
+            item[..8].copy_from_slice(&index.to_le_bytes());
+            assert_eq!(socket.send(&item).expect("somebody receives"), 64);
+        }
+    })
+}
+
+fn get_datagrams(socket: Fd<UnixDatagram>, start: Barrier, count: u64) -> Span {
+    let mut item = [0; 64];
+    together(&start, || {
+        for index in 0..count {
+            assert_eq!(socket.recv(&mut item).expect("somebody sends"), 64);
+            assert_eq!(number(&item), index);
+        }
+    })
+}
+
+/// `count` items of 64 bytes from one process to another through a pair of sockets.
+pub(crate) fn datagrams(count: u64) -> Duration {
+    let (here, there) = UnixDatagram::pair().expect("there are sockets");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put_datagrams, (Fd(here), start.clone(), count)).expect("it starts"),
+        spawn(get_datagrams, (Fd(there), start, count)).expect("it starts"),
+    ])
+}
