@@ -4,4 +4,5 @@ mod bytes;
 mod crash;
 mod help;
 mod kills;
+mod memory;
 mod verbs;
