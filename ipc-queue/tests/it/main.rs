@@ -3,6 +3,9 @@
 mod bytes;
 mod crash;
 mod help;
+mod hostile;
 mod kills;
 mod memory;
+mod model;
+mod roles;
 mod verbs;
