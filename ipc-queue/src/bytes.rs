@@ -152,6 +152,7 @@ pub(crate) fn reserve(
 ) -> Result<Reservation<'_>, PutRefused> {
     let mut putting = Putting::new(core);
     putting.begin(len, patient, gone)?;
+    core.segment().bytes(putting.at, len).map_err(PutRefused::Fault)?;
     Ok(Reservation { putting, segment: core.segment(), len, written: 0 })
 }
 
@@ -198,6 +199,7 @@ pub(crate) fn get_with<R>(
 ) -> Result<R, GetRefused> {
     let mut getting = Getting::new(core);
     let record = getting.begin(patient, gone)?;
+    core.segment().bytes(record.at, record.len)?;
     let result = f(Bytes { segment: core.segment(), record });
     getting.take();
     getting.finish();
@@ -212,10 +214,18 @@ pub(crate) fn get_many(
     gone: Gone,
     mut f: impl FnMut(Bytes<'_>),
 ) -> Result<usize, GetRefused> {
+    if max == 0 {
+        return Ok(0);
+    }
     let mut getting = Getting::new(core);
     let mut next = Some(getting.begin(patient, gone)?);
     let mut count = 0;
     while let Some(record) = next {
+        match core.segment().bytes(record.at, record.len) {
+            Err(error) if count == 0 => return Err(error.into()),
+            Err(_) => break,
+            Ok(_) => {}
+        }
         f(Bytes { segment: core.segment(), record });
         getting.take();
         count += 1;

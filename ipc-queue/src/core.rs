@@ -4,7 +4,7 @@ use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use ipc_core::{Cause, Error, Place, Result, Segment, Spec};
+use ipc_core::{Cause, Error, Identity, Place, Result, Segment, Spec};
 use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
@@ -133,7 +133,12 @@ impl Core {
 
     #[inline]
     fn me(&self) -> u32 {
-        identity(self.segment()).id().word()
+        self.identity().id().word()
+    }
+
+    #[inline]
+    fn identity(&self) -> Identity<'_> {
+        identity(self.segment())
     }
 
     /// Takes the lock of an end, with the regions in order.
@@ -329,13 +334,14 @@ pub(crate) struct Putting<'a> {
     /// Where the bytes of the last record go.
     pub(crate) at: u64,
     count: u32,
-    is_inside: bool,
+    /// Of this process, while it is within the lock. A forked child has a copy of this, but not of the lock.
+    inside: Option<Identity<'a>>,
 }
 
 impl<'a> Putting<'a> {
     #[inline]
     pub(crate) fn new(core: &'a Core) -> Putting<'a> {
-        Putting { core, writer: core.ring().writer(), at: 0, count: 0, is_inside: false }
+        Putting { core, writer: core.ring().writer(), at: 0, count: 0, inside: None }
     }
 
     /// Finds room for a record of `len` bytes, waiting for it.
@@ -352,7 +358,7 @@ impl<'a> Putting<'a> {
     fn try_begin(&mut self, me: u32, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
         let queue = self.core.queue();
         self.core.enter(&queue.tail, me, patient).map_err(|_| late_put(patient))?;
-        self.is_inside = true;
+        self.inside = Some(self.core.identity());
         let closed = queue.closed.load(Ordering::Relaxed);
         if closed != 0 && (closed & CLOSED != 0 || gone.is_some()) {
             return self.refuse(PutRefused::Closed);
@@ -403,9 +409,17 @@ impl<'a> Putting<'a> {
         Ok(())
     }
 
+    #[inline]
+    fn is_inside(&self) -> bool {
+        self.inside.is_some_and(Identity::is_current)
+    }
+
     /// Lets the others see the records.
     #[inline]
     pub(crate) fn commit(&mut self) {
+        if !self.is_inside() {
+            return;
+        }
         self.writer.commit();
         self.leave();
         self.core.queue().tail.moved(self.count);
@@ -413,7 +427,7 @@ impl<'a> Putting<'a> {
 
     #[inline]
     fn leave(&mut self) {
-        self.is_inside = false;
+        self.inside = None;
         self.core.leave(&self.core.queue().tail);
     }
 }
@@ -421,7 +435,7 @@ impl<'a> Putting<'a> {
 impl Drop for Putting<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_inside {
+        if self.is_inside() {
             self.leave();
         }
     }
@@ -433,13 +447,14 @@ pub(crate) struct Getting<'a> {
     core: &'a Core,
     reader: Reader<'a>,
     count: u32,
-    is_inside: bool,
+    /// Of this process, while it is within the lock. A forked child has a copy of this, but not of the lock.
+    inside: Option<Identity<'a>>,
 }
 
 impl<'a> Getting<'a> {
     #[inline]
     pub(crate) fn new(core: &'a Core) -> Getting<'a> {
-        Getting { core, reader: core.ring().reader(), count: 0, is_inside: false }
+        Getting { core, reader: core.ring().reader(), count: 0, inside: None }
     }
 
     /// Finds the next record, waiting for it.
@@ -455,7 +470,7 @@ impl<'a> Getting<'a> {
     #[inline]
     fn try_begin(&mut self, me: u32, patient: Patient) -> Result<Record, GetRefused> {
         self.core.enter(&self.core.queue().head, me, patient).map_err(|_| late_get(patient))?;
-        self.is_inside = true;
+        self.inside = Some(self.core.identity());
         self.reader.begin();
         match self.reader.next() {
             Ok(Some(record)) => Ok(record),
@@ -499,29 +514,38 @@ impl<'a> Getting<'a> {
         })
     }
 
+    #[inline]
+    fn is_inside(&self) -> bool {
+        self.inside.is_some_and(Identity::is_current)
+    }
+
     /// Takes the record out of the queue.
     #[inline]
     pub(crate) fn take(&mut self) {
-        self.reader.commit();
-        self.count += 1;
+        if self.is_inside() {
+            self.reader.commit();
+            self.count += 1;
+        }
     }
 
     /// Goes on to the next record, if there is one. What is wrong with it is told to whoever gets it.
     #[inline]
     pub(crate) fn next(&mut self) -> Option<Record> {
-        self.reader.next().unwrap_or(None)
+        if self.is_inside() { self.reader.next().unwrap_or(None) } else { None }
     }
 
     /// Tells those who wait for room.
     #[inline]
     pub(crate) fn finish(&mut self) {
-        self.leave();
-        self.core.queue().head.moved(self.count);
+        if self.is_inside() {
+            self.leave();
+            self.core.queue().head.moved(self.count);
+        }
     }
 
     #[inline]
     fn leave(&mut self) {
-        self.is_inside = false;
+        self.inside = None;
         self.core.leave(&self.core.queue().head);
     }
 }
@@ -529,7 +553,7 @@ impl<'a> Getting<'a> {
 impl Drop for Getting<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.is_inside {
+        if self.is_inside() {
             self.leave();
         }
     }

@@ -39,6 +39,12 @@ use crate::verbs::{get_bytes_verbs, get_verbs, put_bytes_verbs, put_verbs};
 /// assert_eq!(menu.get()?, "bun");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// What borrows its data cannot arrive anywhere else, and is refused by the compiler:
+///
+/// ```compile_fail,E0599
+/// ipc_queue::Queue::<&str>::unbounded().unwrap().put("borrowed").unwrap();
+/// ```
 #[doc(alias = "SimpleQueue")]
 pub struct Queue<T: ?Sized> {
     pub(crate) core: Core,

@@ -14,7 +14,7 @@ use ipc_core::{Cause, Error, Result, Segment};
 
 use crate::layout::{End, JUMP, MAX_CLASS, PRESENT, Queue};
 use crate::memory;
-use crate::region::{KEPT_CLASS, Region, WORD, record_len};
+use crate::region::{KEPT_CLASS, ROOMY_CLASS, Region, WORD, record_len};
 
 /// A queue in its segment.
 #[derive(Clone, Copy)]
@@ -168,6 +168,13 @@ impl<'a> Ring<'a> {
         1_u64.checked_shl(end.moving.load(Ordering::Relaxed)).and_then(Region::of)
     }
 
+    /// Whether the writer can go there. One that a reader is giving back is not free before that is through: who repairs
+    /// after its death does it again.
+    fn is_free(self, region: Region) -> bool {
+        let Queue { regions, head, .. } = self.queue;
+        regions.load(Ordering::Acquire) & region.bit() == 0 && self.moving(head) != Some(region)
+    }
+
     fn give_back(self, region: Region) {
         if region.class != self.queue.base.load(Ordering::Relaxed) {
             // If it cannot be given back it stays, and is used again.
@@ -210,7 +217,8 @@ impl Writer<'_> {
     pub(crate) fn push(&mut self, len: usize) -> Result<u64, Refused> {
         let (ring, tail) = (self.ring, &self.ring.queue.tail);
         let capacity = ring.queue.capacity.load(Ordering::Relaxed);
-        let room = |seen: u64| self.passed.wrapping_sub(seen >> 1) < capacity;
+        // As it is counted by those who wait for room.
+        let room = |seen: u64| self.passed.saturating_sub(seen >> 1) < capacity;
         if !room(tail.seen.load(Ordering::Relaxed)) && !room(self.look()?.0) {
             return Err(Refused::Full);
         }
@@ -311,15 +319,25 @@ impl Writer<'_> {
     }
 
     fn enter_larger(&mut self, region: Region, need: u64, len: usize) -> Result<u64, Refused> {
-        let too_large = || Refused::Fault(self.too_large(len));
-        // With room for another one of its size. A small one stays in the caches.
-        let wanted =
-            Region::with_len(need.saturating_mul(2)).or(Region::with_len(need.saturating_add(2 * WORD)));
-        let wanted = wanted.ok_or_else(too_large)?;
-        let used = self.ring.queue.regions.load(Ordering::Acquire);
-        let is_free = |class: &u32| used & 1 << class == 0;
-        let class = (wanted.class.max(region.class + 1)..=MAX_CLASS).find(is_free);
-        let class = class.ok_or_else(|| {
+        let least = Region::with_len(need.saturating_add(WORD));
+        let least = least.ok_or_else(|| Refused::Fault(self.too_large(len)))?;
+        // With room for another one of its size, unless that is much. A small one stays in the caches.
+        let wanted = Region::with_len(need.saturating_mul(2)).filter(|wanted| wanted.class <= ROOMY_CLASS);
+        let larger = wanted.unwrap_or(least).class.max(region.class + 1);
+        match self.enter_free(larger, need) {
+            // It may be there is memory for this item.
+            Err(Refused::Fault(error)) => match self.enter_free(least.class, need) {
+                Err(Refused::Fault(_)) => Err(Refused::Fault(error)),
+                entered => entered,
+            },
+            entered => entered,
+        }
+    }
+
+    /// The smallest free region from that class on; its start.
+    fn enter_free(&mut self, class: u32, need: u64) -> Result<u64, Refused> {
+        let is_free = |class: &u32| self.ring.is_free(Region { class: *class });
+        let class = (class..=MAX_CLASS).find(is_free).ok_or_else(|| {
             let cause = Cause::NoMemory { asked: need, available: 0 };
             Refused::Fault(Error::new("grow", self.ring.segment.label(), cause))
         })?;
@@ -329,7 +347,7 @@ impl Writer<'_> {
     /// Sets a region aside; its start.
     fn enter(&mut self, region: Region) -> Result<u64, Refused> {
         let Ring { queue, segment } = self.ring;
-        if queue.regions.load(Ordering::Acquire) & region.bit() != 0 {
+        if !self.ring.is_free(region) {
             return Err(Refused::Full);
         }
         // What comes before the new region is visible before it, so that a kill forgets one region at most.
@@ -380,9 +398,12 @@ impl Reader<'_> {
     pub(crate) fn next(&mut self) -> Result<Option<Record>> {
         let ring = self.ring;
         let mut word = ring.peek(self.position)?;
-        if word & JUMP != 0 {
+        let mut jumps = 0;
+        // More than one, if somebody was killed while it gave memory back, and the writer went on from there.
+        while word & JUMP != 0 && jumps < MAX_CLASS {
             self.follow(word & !JUMP)?;
             word = ring.peek(self.position)?;
+            jumps += 1;
         }
         if word == 0 {
             return Ok(None);
@@ -403,6 +424,10 @@ impl Reader<'_> {
             return Err(self.ring.damaged("jump"));
         }
         if from == region {
+            // There was something before the jump was made.
+            if self.ring.peek(to)? == 0 {
+                return Err(self.ring.damaged("jump"));
+            }
             self.position = to;
             return Ok(());
         }
@@ -429,11 +454,12 @@ impl Reader<'_> {
         let queue = self.ring.queue;
         let mut writer = self.ring.writer();
         writer.begin();
-        let base = Region { class: queue.base.load(Ordering::Relaxed) };
         let region = self.ring.region(writer.position)?;
-        if writer.passed != self.passed || region.class <= KEPT_CLASS || Region::of(base.start()).is_none() {
+        if writer.passed != self.passed || region.class <= KEPT_CLASS {
             return Ok(());
         }
+        let base = 1_u64.checked_shl(queue.base.load(Ordering::Relaxed)).and_then(Region::of);
+        let base = base.ok_or_else(|| self.ring.damaged("base"))?;
         if self.position != writer.position {
             // The writer has jumped already.
             return Ok(());

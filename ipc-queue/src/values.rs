@@ -124,6 +124,9 @@ pub(crate) fn get_many<T: DeserializeOwned>(
     patient: Patient,
     gone: Gone,
 ) -> Result<Vec<Result<T, Error>>, GetRefused> {
+    if max == 0 {
+        return Ok(Vec::new());
+    }
     with_scratch(|bytes| {
         let mut ends = Vec::new();
         let mut getting = Getting::new(core);

@@ -1,0 +1,11 @@
+//! The contract of ipc-queue, a module a subject. Every test is named after the property that it proves.
+
+mod bytes;
+mod crash;
+mod help;
+mod hostile;
+mod kills;
+mod memory;
+mod model;
+mod roles;
+mod verbs;
