@@ -132,10 +132,6 @@ pub(crate) fn fork_and_stay(body: impl FnOnce()) -> Child {
 }
 
 impl Child {
-    pub(crate) fn pid(&self) -> u32 {
-        self.pid.as_raw_nonzero().get() as u32
-    }
-
     pub(crate) fn signal(&self, signal: Signal) {
         kill_process(self.pid, signal).unwrap();
     }

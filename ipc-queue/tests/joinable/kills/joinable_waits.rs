@@ -56,22 +56,15 @@ fn put_full(walk: Walk) -> Report {
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         scene.go();
-        // The other takes the first, or the second if this was faster.
-        let got = (0..2).map(|_| scene.queue.get_timeout(SOON));
-        let got: Vec<u64> = got.filter_map(|job| job.ok().map(|job| job.0)).collect();
-        assert!(!got.is_empty());
-        if outcome == Outcome::Completed {
-            let all: Vec<u64> = std::iter::from_fn(|| {
-                scene.queue.get_timeout(SOON / 10).ok().map(|job| {
-                    let number = job.0;
-                    job.done().unwrap();
-                    number
-                })
-            })
-            .collect();
-            assert_eq!(all, [2, 3]);
-            account(&scene.queue, &[], &[], 0);
+        // The other takes the first, or the next if this was faster: two or three are left.
+        let mut got = Vec::new();
+        let sure = if outcome == Outcome::Completed { 2 } else { 1 };
+        for _ in 0..sure {
+            let job = scene.queue.get_timeout(SOON).expect("it is lost");
+            got.push(job.0);
+            job.done().unwrap();
         }
+        assert!(got.is_sorted_by(|one, next| one < next), "{got:?}");
     };
     test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
