@@ -49,7 +49,8 @@ pub(crate) struct End {
     /// At the tail: what was last seen of the head, its `state` and its position.
     pub(crate) seen: AtomicU64,
     pub(crate) seen_at: AtomicU64,
-    /// How many sleep until this end moves, or are about to; or more: the killed are not taken off at once.
+    /// In the low half, how many sleep until this end moves, or are about to; or more: the killed are not taken off at
+    /// once. In the high half, how many have come.
     pub(crate) sleepers: AtomicU32,
     /// The class of a region that is being added to the regions in use, or taken off; 0 if none.
     pub(crate) moving: AtomicU32,

@@ -5,9 +5,6 @@ use crate::layout::{MAX_CLASS, MIN_CLASS};
 /// Bytes of a record's first word, and what records are aligned to.
 pub(crate) const WORD: u64 = 8;
 
-/// Records from this size on are put where others were just before.
-const LARGE: u64 = 64 << 10;
-
 /// Regions up to this size, 1 MiB, are kept when they are empty.
 pub(crate) const KEPT_CLASS: u32 = 20;
 
@@ -63,12 +60,10 @@ impl Region {
         if reader > tail && reader < self.end() {
             return (need <= reader - tail).then_some(tail);
         }
-        let fits_at_start = reader >= self.start() && reader <= tail && need <= reader - self.start();
-        // Where large ones lie one after the other, the CPUs still have the memory at hand.
-        if need <= self.end() - tail && !(need >= LARGE && fits_at_start) {
+        if need <= self.end() - tail {
             return Some(tail);
         }
-        fits_at_start.then(|| self.start())
+        (reader >= self.start() && reader <= tail && need <= reader - self.start()).then(|| self.start())
     }
 }
 

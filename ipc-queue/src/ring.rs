@@ -321,8 +321,8 @@ impl Writer<'_> {
     fn enter_larger(&mut self, region: Region, need: u64, len: usize) -> Result<u64, Refused> {
         let least = Region::with_len(need.saturating_add(WORD));
         let least = least.ok_or_else(|| Refused::Fault(self.too_large(len)))?;
-        // With room for some more of its size, unless that is much.
-        let wanted = Region::with_len(need.saturating_mul(4)).filter(|wanted| wanted.class <= ROOMY_CLASS);
+        // With room for another one of its size, unless that is much. A small one stays in the caches.
+        let wanted = Region::with_len(need.saturating_mul(2)).filter(|wanted| wanted.class <= ROOMY_CLASS);
         let larger = wanted.unwrap_or(least).class.max(region.class + 1);
         match self.enter_free(larger, need) {
             // It may be there is memory for this item.

@@ -16,7 +16,7 @@ impl End {
     #[inline]
     pub(crate) fn moved(&self, count: u32) {
         let sleepers = self.sleepers.load(Ordering::Relaxed);
-        if sleepers != 0 {
+        if sleepers & COUNT != 0 {
             self.wake(count, sleepers);
         }
     }
@@ -25,8 +25,14 @@ impl End {
     fn wake(&self, count: u32, sleepers: u32) {
         self.signal.fetch_add(1, Ordering::Release);
         if futex::wake(&self.signal, count) == 0 {
-            // They were killed, or are about to sleep, which the signal keeps them from.
-            let _ = self.sleepers.compare_exchange(sleepers, 0, Ordering::Relaxed, Ordering::Relaxed);
+            // They were killed, or are about to sleep, which the signal keeps them from. Others may have come since,
+            // whom it does not: then it is another number.
+            let _ = self.sleepers.compare_exchange(
+                sleepers,
+                sleepers & !COUNT,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            );
         }
     }
 
@@ -98,19 +104,22 @@ impl<'a> Waiter<'a> {
     }
 }
 
+/// The bits of `sleepers` that count them. The others change with each who comes.
+const COUNT: u32 = 0xffff;
+
 /// Counted as a sleeper until it is dropped.
 pub(crate) struct Asleep<'a>(&'a End);
 
 impl<'a> Asleep<'a> {
     pub(crate) fn new(end: &'a End) -> Asleep<'a> {
-        end.sleepers.fetch_add(1, Ordering::SeqCst);
+        end.sleepers.fetch_add(COUNT + 2, Ordering::SeqCst);
         Asleep(end)
     }
 }
 
 impl Drop for Asleep<'_> {
     fn drop(&mut self) {
-        let fewer = |sleepers: u32| sleepers.checked_sub(1);
+        let fewer = |sleepers: u32| (sleepers & COUNT != 0).then(|| sleepers - 1);
         let _ = self.0.sleepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
     }
 }
