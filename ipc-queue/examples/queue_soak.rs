@@ -23,7 +23,7 @@ const HANG: Duration = Duration::from_secs(5);
 /// Between two kills, on average.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long a put or a get waits.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(2);
 /// Items a second for which there is a byte each.
 const RATE: u64 = 1_000_000;
 
@@ -76,7 +76,7 @@ struct World {
     /// Of many sizes, and so growing and shrinking.
     bytes: Queue<[u8]>,
     values: Queue<Item>,
-    /// By producers and consumers.
+    /// By one producer and one consumer, so that its ends come and go.
     roles: Queue<Item>,
 }
 
@@ -136,7 +136,7 @@ impl World {
         *last = number;
     }
 
-    fn produce(&self, place: usize, random: &mut Random, producer: &Producer<Item>) {
+    fn produce(&self, place: usize, random: &mut Random, producer: Option<&Producer<Item>>) {
         let item = |number| (number, place as u32);
         match random.below(10) {
             // So that the backlog, and with it the memory, comes and goes.
@@ -177,6 +177,7 @@ impl World {
                 }
             }
             _ => {
+                let Some(producer) = producer else { return };
                 let numbers = self.begin(1);
                 match producer.put_timeout(item(numbers.start), PATIENCE) {
                     Ok(()) => self.is_put(numbers),
@@ -186,7 +187,7 @@ impl World {
         }
     }
 
-    fn consume(&self, place: usize, random: &mut Random, consumer: &Consumer<Item>, last: &mut Last) {
+    fn consume(&self, place: usize, random: &mut Random, consumer: Option<&Consumer<Item>>, last: &mut Last) {
         let take = |count: u64| self.taking[place].store(count, SeqCst);
         match random.below(10) {
             0..4 => {
@@ -217,6 +218,7 @@ impl World {
                 }
             }
             _ => {
+                let Some(consumer) = consumer else { return };
                 take(1);
                 match consumer.get_timeout(PATIENCE) {
                     Ok(item) => self.received(item, &mut last[2]),
@@ -234,17 +236,18 @@ impl World {
         let begin = || self.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
         begin();
         if place < PRODUCERS {
-            let producer = self.roles.producer().expect("there is a descriptor for it");
+            let producer = (place == 0).then(|| self.roles.producer().expect("there is a descriptor for it"));
             loop {
                 begin();
-                self.produce(place, &mut random, &producer);
+                self.produce(place, &mut random, producer.as_ref());
             }
         }
-        let consumer = self.roles.consumer().expect("there is a descriptor for it");
+        let is_one = place == PRODUCERS;
+        let consumer = is_one.then(|| self.roles.consumer().expect("there is a descriptor for it"));
         let mut last = [[0; PRODUCERS]; 3];
         loop {
             begin();
-            self.consume(place, &mut random, &consumer, &mut last);
+            self.consume(place, &mut random, consumer.as_ref(), &mut last);
         }
     }
 
