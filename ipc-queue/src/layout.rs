@@ -50,7 +50,7 @@ pub(crate) struct End {
     pub(crate) seen: AtomicU64,
     pub(crate) seen_at: AtomicU64,
     /// In the low half, how many sleep until this end moves, or are about to; or more: the killed are not taken off at
-    /// once. In the high half, how many have come.
+    /// once. Above that, in a byte each, how many have come, and how often the count was set to 0.
     pub(crate) sleepers: AtomicU32,
     /// The class of a region that is being added to the regions in use, or taken off; 0 if none.
     pub(crate) moving: AtomicU32,

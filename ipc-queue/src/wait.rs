@@ -29,7 +29,7 @@ impl End {
             // whom it does not: then it is another number.
             let _ = self.sleepers.compare_exchange(
                 sleepers,
-                sleepers & !COUNT,
+                (sleepers & !COUNT).wrapping_add(RESET),
                 Ordering::Relaxed,
                 Ordering::Relaxed,
             );
@@ -104,23 +104,35 @@ impl<'a> Waiter<'a> {
     }
 }
 
-/// The bits of `sleepers` that count them. The others change with each who comes.
+/// The bits of `sleepers` that count them.
 const COUNT: u32 = 0xffff;
+/// One more who has come.
+const COME: u32 = 1 << 16;
+const ALL_COME: u32 = 0xff << 16;
+/// The count was set to 0 once more.
+const RESET: u32 = 1 << 24;
 
 /// Counted as a sleeper until it is dropped.
-pub(crate) struct Asleep<'a>(&'a End);
+pub(crate) struct Asleep<'a> {
+    end: &'a End,
+    resets: u32,
+}
 
 impl<'a> Asleep<'a> {
     pub(crate) fn new(end: &'a End) -> Asleep<'a> {
-        end.sleepers.fetch_add(COUNT + 2, Ordering::SeqCst);
-        Asleep(end)
+        let come = |sleepers: u32| sleepers & !ALL_COME | sleepers.wrapping_add(COME) & ALL_COME;
+        let more = |sleepers: u32| Some(come(sleepers).wrapping_add(1));
+        let before = end.sleepers.fetch_update(Ordering::SeqCst, Ordering::Relaxed, more);
+        Asleep { end, resets: before.unwrap_or_else(|before| before) / RESET }
     }
 }
 
 impl Drop for Asleep<'_> {
     fn drop(&mut self) {
-        let fewer = |sleepers: u32| (sleepers & COUNT != 0).then(|| sleepers - 1);
-        let _ = self.0.sleepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
+        // After a reset it is not counted any more: those who are have come later.
+        let is_counted = |sleepers: u32| sleepers & COUNT != 0 && sleepers / RESET == self.resets;
+        let fewer = |sleepers: u32| is_counted(sleepers).then(|| sleepers - 1);
+        let _ = self.end.sleepers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, fewer);
     }
 }
 
@@ -173,4 +185,55 @@ fn spins() -> u32 {
     *SPINS.get_or_init(|| {
         if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 7 } else { 0 }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::mem;
+
+    use super::*;
+    use crate::queue::Queue;
+
+    fn count(end: &End) -> u32 {
+        end.sleepers.load(Ordering::Relaxed) & COUNT
+    }
+
+    #[test]
+    fn who_comes_after_a_reset_stays_counted_when_one_from_before_goes() {
+        let queue = Queue::<u32>::bounded(1).unwrap();
+        let end = &queue.core.queue().tail;
+        let early = Asleep::new(end);
+        end.moved(1);
+        assert_eq!(count(end), 0, "nobody was there to be woken");
+        let late = Asleep::new(end);
+        drop(early);
+        assert_eq!(count(end), 1, "forgotten, it would sleep until it looks again by itself");
+        drop(late);
+        assert_eq!(count(end), 0);
+    }
+
+    #[test]
+    fn the_killed_are_counted_until_nobody_is_woken() {
+        let queue = Queue::<u32>::bounded(1).unwrap();
+        let end = &queue.core.queue().tail;
+        (0..1000).for_each(|_| mem::forget(Asleep::new(end)));
+        assert_eq!(count(end), 1000);
+        end.moved(1);
+        assert_eq!(count(end), 0);
+        drop(Asleep::new(end));
+        assert_eq!(count(end), 0);
+    }
+
+    #[test]
+    fn who_has_come_since_is_not_forgotten_by_a_reset() {
+        let queue = Queue::<u32>::bounded(1).unwrap();
+        let end = &queue.core.queue().tail;
+        let early = Asleep::new(end);
+        let seen = end.sleepers.load(Ordering::Relaxed);
+        drop(early);
+        let late = Asleep::new(end);
+        end.wake(1, seen);
+        assert_eq!(count(end), 1);
+        drop(late);
+    }
 }

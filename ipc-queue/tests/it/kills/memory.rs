@@ -6,10 +6,10 @@ use ipc_queue::Queue;
 use super::{Entry, Expected, KEPT, Numbers, Scene, Walk, age, ready, trim};
 
 pub(super) const CASES: &[Entry] = &[
-    ("memory: put into a larger region", [1, 17], put_larger),
-    ("memory: put 5 at once, the third into a larger region", [1, 17], put_all_larger),
-    ("memory: reserve in a larger region, committed", [1, 17], commit_larger),
-    ("memory: reserve in a larger region, dropped", [1, 17], abandon_larger),
+    ("memory: put into a larger region", [5, 37], put_larger),
+    ("memory: put 5 at once, the third into a larger region", [7, 53], put_all_larger),
+    ("memory: reserve in a larger region, committed", [5, 53], commit_larger),
+    ("memory: reserve in a larger region, dropped", [5, 53], abandon_larger),
     ("memory: put into a smaller region", [1, 31], put_smaller),
     ("memory: get the first of a larger region", [1, 17], get_larger),
     ("memory: get the first of a smaller region", [1, 31], get_smaller),
