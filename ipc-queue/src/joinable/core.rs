@@ -108,7 +108,7 @@ impl Core {
     }
 
     /// Takes the lock, with the books in order.
-    #[inline]
+    #[inline(always)]
     fn enter(&self, me: u32, patient: Patient) -> Result<Entered<'_>, Outside> {
         let (shared, segment) = (self.shared(), self.segment());
         let acquired = match patient {
