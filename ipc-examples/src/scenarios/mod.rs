@@ -1,5 +1,8 @@
 //! The scenarios: small programs in the order of a course, each with an outcome that it checks itself.
 
+mod joinable_basics;
+mod joinable_crash;
+mod joinable_many;
 mod lock_terminal;
 mod lock_terminated;
 mod lock_threads;
@@ -78,6 +81,9 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("queue-pill", "consumers that are ended by a pill", queue_pill::run),
     scenario("queue-timeout", "consumers that stop when nothing comes", queue_timeout::run),
     scenario("queue-closed", "consumers that end when the last producer is gone", queue_closed::run),
+    scenario("joinable-basics", "producers wait until everything was consumed", joinable_basics::run),
+    scenario("joinable-many", "ten producers, five consumers, and exactly all is done", joinable_many::run),
+    scenario("joinable-crash", "a consumer is killed, and another gets its job", joinable_crash::run),
 ];
 
 /// The scenario with that id.

@@ -187,12 +187,14 @@ impl Core {
             }
             entered.book.trim();
             if matches!(patient, Patient::Not) && !mem::replace(&mut looked, true) {
-                let has_some = entered.book.now.leased > 0;
+                let others_have_some = entered.book.others_have_some(me);
                 drop(entered);
-                if has_some && self.recover(me, self.holders(me), patient) {
-                    continue;
+                if !others_have_some {
+                    return Err(GetRefused::Empty);
                 }
-                return Err(GetRefused::Empty);
+                // Somebody else may do the same right now, so there may be something in any case.
+                self.recover(me, self.holders(me), patient);
+                continue;
             }
             let is_ready = || {
                 let now = self.numbers();
@@ -290,7 +292,9 @@ impl Core {
         let now = monotonic_coarse().as_millis() as u32;
         if now.wrapping_sub(self.shared().looked.load(Ordering::Relaxed)) >= LOOK {
             self.shared().looked.store(now, Ordering::Relaxed);
-            self.look_after_some(me, (now / LOOK) as usize);
+            if self.numbers().leased > 0 {
+                self.look_after_some(me, (now / LOOK) as usize);
+            }
         }
     }
 
@@ -305,12 +309,11 @@ impl Core {
         self.recover(me, holders, Patient::Not);
     }
 
-    /// Takes the jobs back of those who are dead; whether there were any.
+    /// Takes the jobs back of those who are dead.
     #[cold]
-    fn recover(&self, me: u32, mut holders: Vec<u32>, patient: Patient) -> bool {
+    fn recover(&self, me: u32, mut holders: Vec<u32>, patient: Patient) {
         holders.retain(|&id| self.segment().is_dead(id));
         self.take_back(me, &holders, patient);
-        !holders.is_empty()
     }
 
     fn take_back(&self, me: u32, dead: &[u32], patient: Patient) {

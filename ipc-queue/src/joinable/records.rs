@@ -184,9 +184,13 @@ impl Book<'_> {
                 Err(error) => result = Err(error),
             }
         }
-        // Killed before, somebody else does all this again.
-        for cell in self.shared.cells.iter().filter(|cell| holder(cell.load(Ordering::Relaxed)) == dead) {
-            cell.store(0, Ordering::Release);
+        // Killed before, somebody else does all this again. The cell of an identity that cannot exist may be anywhere.
+        let own =
+            ParticipantId::from_word(dead).and_then(|id| self.shared.cells.get(id.index()..=id.index()));
+        for cell in own.unwrap_or(&self.shared.cells) {
+            if holder(cell.load(Ordering::Relaxed)) == dead {
+                cell.store(0, Ordering::Release);
+            }
         }
         result
     }
@@ -203,6 +207,11 @@ impl Book<'_> {
         self.now.rejected = self.now.rejected.saturating_sub(1);
         self.strike_off(found);
         self.commit(Write::State(found.at, State { kind: Kind::Done, ..found.state }));
+    }
+
+    /// Whether others than `me` have jobs.
+    pub(crate) fn others_have_some(&self, me: u32) -> bool {
+        self.now.leased > u64::from(self.jobs_of(me).0)
     }
 
     #[inline]

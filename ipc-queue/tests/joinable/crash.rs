@@ -1,0 +1,19 @@
+//! Killed at an instruction of every operation: the short form of `examples/joinable_kill_table.rs`.
+
+use crate::help::alone;
+use crate::kills::cases;
+
+#[test]
+fn a_joinable_queue_survives_a_kill_anywhere() {
+    alone(|| {
+        let cases = cases();
+        // The long ones are too long without optimisation.
+        let is_long = |stride| cfg!(debug_assertions) && stride > 300;
+        let mine = cases.iter().filter(|case| !is_long(case.stride(true)));
+        let reports: Vec<_> = mine.map(|case| case.run(true, 3)).collect();
+        println!("{}", ipc_crash_test::markdown_table(&reports));
+        assert!(reports.len() > 2);
+        reports.iter().for_each(|report| report.assert_complete());
+        crate::help::leave();
+    });
+}
