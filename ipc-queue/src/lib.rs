@@ -22,3 +22,8 @@ pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetErro
 pub use joinable::{Job, JoinableQueue, JoinableStats, Receipt, Rejected};
 pub use queue::{Queue, Stats};
 pub use roles::{Consumer, IntoIter, Producer};
+
+// So that its example is compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../JOINABLE.md")]
+mod joinable_page {}

@@ -56,13 +56,9 @@ pub(crate) fn damaged(segment: &Segment, field: &'static str) -> Error {
 }
 
 /// The numbers of a slot.
-#[inline]
+#[inline(always)]
 fn load(slot: &Slot) -> Numbers {
-    let mut words = [0; NUMBERS];
-    for (word, number) in words.iter_mut().zip(&slot.numbers) {
-        *word = number.load(Ordering::Relaxed);
-    }
-    Numbers::from_words(words)
+    Numbers::from_words(slot.numbers.each_ref().map(|number| number.load(Ordering::Relaxed)))
 }
 
 /// The numbers, for one who does not have the lock: all from one moment, unless they change all the time.
@@ -91,7 +87,7 @@ impl<'a> Book<'a> {
     }
 
     /// What stands there, if it can be true.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn open(shared: &'a Joinable, segment: &'a Segment) -> Result<Book<'a>> {
         let turn = shared.turn.load(Ordering::Relaxed);
         let now = load(&shared.slots[(turn & 1) as usize]);

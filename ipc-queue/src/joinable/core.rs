@@ -9,7 +9,7 @@ use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
 use crate::core::{GetRefused, Patient, PutRefused};
 use crate::joinable::book::{Book, Found, Write, peek, size};
-use crate::joinable::layout::{Joinable, MIN_CLASS, Numbers, Signal, VERSION};
+use crate::joinable::layout::{Joinable, MAX_BASE, MIN_CLASS, Numbers, Signal, VERSION};
 use crate::joinable::records::{Fate, Lease, holder};
 use crate::joinable::signal::Waiter;
 use crate::layout::{MAX_CLASS, PARTICIPANTS, UNBOUNDED};
@@ -48,7 +48,7 @@ impl Core {
         }
         // 64 bytes an item are a guess; it grows if they are more.
         let record = size(64).expect("a number");
-        let len = capacity.saturating_mul(record).clamp(1 << MIN_CLASS, 1 << 16);
+        let len = capacity.saturating_mul(record).clamp(1 << MIN_CLASS, 1 << MAX_BASE);
         let base = Region::with_len(len).expect("not that large");
         let mut core = None;
         let mut init = |segment: &Segment| {
@@ -108,7 +108,7 @@ impl Core {
     }
 
     /// Takes the lock, with the books in order.
-    #[inline]
+    #[inline(always)]
     fn enter(&self, me: u32, patient: Patient) -> Result<Entered<'_>, Outside> {
         let (shared, segment) = (self.shared(), self.segment());
         let acquired = match patient {

@@ -28,6 +28,9 @@ pub(crate) const VERSION: u32 = 1;
 /// The smallest region, which begins behind the structs of this file.
 pub(crate) const MIN_CLASS: u32 = 14;
 
+/// The largest region that a queue begins with.
+pub(crate) const MAX_BASE: u32 = 16;
+
 /// Bytes of a record before those of its item.
 pub(crate) const RECORD_HEAD: u64 = 24;
 /// Where a record has its number and its state.

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use ipc_core::{Cause, Error, Result};
 
 use crate::joinable::book::{Book, Write, damaged};
-use crate::joinable::layout::{INDEX_ENTRY, Kind, MIN_CLASS};
+use crate::joinable::layout::{INDEX_ENTRY, Kind, MAX_BASE, MIN_CLASS};
 use crate::layout::MAX_CLASS;
 use crate::memory;
 use crate::region::{KEPT_CLASS, Region, WORD};
@@ -53,7 +53,7 @@ impl Book<'_> {
 
     /// Another region with room for that.
     fn reserve(&self, live: u64, need: u64) -> Result<Region> {
-        let base = self.shared.base.load(Ordering::Relaxed).clamp(MIN_CLASS, MAX_CLASS);
+        let base = self.shared.base.load(Ordering::Relaxed).clamp(MIN_CLASS, MAX_BASE);
         let needed = live.saturating_add(need);
         let with_len = |len| Region::with_len(len).map(|region| Region { class: region.class.max(base) });
         let wanted = with_len(needed.saturating_add(live.max(need)));

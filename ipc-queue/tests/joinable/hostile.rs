@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use ipc_queue::JoinableQueue;
+use ipc_queue::{Job, JoinableQueue};
 
 use crate::help::alone;
 
@@ -26,8 +26,9 @@ fn put(queue: &JoinableQueue<Item>) {
     }
 }
 
-/// Everything that can be done with the queue, of which nothing waits for long.
-fn operations(queue: &JoinableQueue<Item>, is_lock: bool) {
+/// Everything that can be done with the queue, of which nothing waits for long. What must not be dropped before the lock is in
+/// order.
+fn operations(queue: &JoinableQueue<Item>, is_lock: bool) -> Vec<Job<Item>> {
     put(queue);
     let jobs = [queue.try_get().ok(), queue.get_timeout(MOMENT).ok()];
     let _ = queue.put_timeout((7, "y".repeat(100)), MOMENT);
@@ -35,8 +36,7 @@ fn operations(queue: &JoinableQueue<Item>, is_lock: bool) {
     let _ = (queue.len(), queue.unfinished(), queue.is_full(), queue.capacity(), queue.max_deliveries());
     let _ = (queue.stats(), queue.is_closed());
     if is_lock {
-        jobs.into_iter().for_each(std::mem::forget);
-        return;
+        return jobs.into_iter().flatten().collect();
     }
     let [one, two] = jobs;
     let _ = one.map(|job| job.done());
@@ -49,6 +49,7 @@ fn operations(queue: &JoinableQueue<Item>, is_lock: bool) {
     let _ = (queue.rejected(), queue.take_rejected());
     let _ = queue.try_get();
     let _ = queue.join_timeout(MOMENT);
+    Vec::new()
 }
 
 fn survives(offsets: impl Fn(&JoinableQueue<Item>) -> Vec<u64>) {
@@ -64,11 +65,14 @@ fn survives(offsets: impl Fn(&JoinableQueue<Item>) -> Vec<u64>) {
     let segment = queue.segment();
     let bytes: &[AtomicU8] = segment.slice(0, (2 * ITEMS) as usize).unwrap();
     let pristine: Vec<u8> = bytes.iter().map(|byte| byte.load(Relaxed)).collect();
+    let restore = || bytes.iter().zip(&pristine).for_each(|(byte, value)| byte.store(*value, Relaxed));
     let run = |what: String, offset: u64| {
         let begin = Instant::now();
-        operations(&queue, (LOCK..LOCK + 4).contains(&offset));
+        let kept = operations(&queue, (LOCK..LOCK + 8).contains(&offset));
         assert!(begin.elapsed() < LIMIT, "{what}: took {:?}", begin.elapsed());
-        bytes.iter().zip(&pristine).for_each(|(byte, value)| byte.store(*value, Relaxed));
+        restore();
+        drop(kept);
+        restore();
     };
     let mut random = 88_172_645_463_325_252_u64;
     let mut next = || {

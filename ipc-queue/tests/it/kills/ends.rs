@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::Ordering::SeqCst;
 
 use ipc_core::transfer::{self, Parcel};
+use ipc_crash_test::alone::until;
 use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_queue::{GetError, GetTimeoutError, PutTimeoutError, Queue, TryPutError};
 
@@ -128,8 +129,16 @@ fn drop_producer_for_consumer(walk: Walk) -> Report {
         let end = scene.lock.consumer().unwrap().get_timeout(SOON * 20);
         assert!(matches!(end, Err(GetTimeoutError::Closed)), "hang: no end: {end:?}");
     };
-    test.waiter(waiter).check(|scene, _| works(&scene.lock)).run()
+    let check = |scene: &Numbered, _| {
+        // It would get what is put before it has noticed.
+        until("hang: no end", || !scene.lock.segment().is_held(CONSUMERS).unwrap());
+        works(&scene.lock);
+    };
+    test.waiter(waiter).check(check).run()
 }
+
+/// What a consumer's segment is held by.
+const CONSUMERS: u16 = 1;
 
 fn make_consumer(walk: Walk) -> Report {
     let test = walk.of(scene).victim(|scene, step| {
