@@ -23,7 +23,7 @@ const HANG: Duration = Duration::from_secs(5);
 /// Between two kills, on average.
 const PAUSE: Duration = Duration::from_millis(5);
 /// How long a put or a get waits.
-const PATIENCE: Duration = Duration::from_millis(2);
+const PATIENCE: Duration = Duration::from_micros(500);
 /// Items a second for which there is a byte each.
 const RATE: u64 = 1_000_000;
 
@@ -317,9 +317,10 @@ impl Random {
 
     /// Mostly small, now and then so large that it needs a region of its own.
     fn size(&mut self) -> usize {
-        match self.below(50) {
-            0 => self.below(300_000) as usize,
-            1..10 => self.below(5_000) as usize,
+        match self.below(500) {
+            0 => self.below(3_000_000) as usize,
+            1..10 => self.below(300_000) as usize,
+            10..100 => self.below(5_000) as usize,
             _ => self.below(100) as usize,
         }
     }

@@ -6,12 +6,12 @@ use ipc_queue::Queue;
 use super::{Entry, Expected, Numbers, RECOVERY, Scene, Walk, memory, ready};
 
 pub(super) const CASES: &[Entry] = &[
-    ("recovery: put after the put of a killed", [17, 97], put),
-    ("recovery: get after the get of a killed", [17, 97], get),
-    ("recovery: put into a larger region, after the same of a killed", [29, 197], put_larger),
-    ("recovery: get out of a smaller region, after the same of a killed", [29, 197], get_smaller),
-    ("recovery: giving memory back, after the same of a killed", [37, 197], give_back),
-    ("recovery: close after the close of a killed", [17, 97], close),
+    ("recovery: put after the put of a killed", [17, 193], put),
+    ("recovery: get after the get of a killed", [17, 193], get),
+    ("recovery: put into a larger region, after the same of a killed", [29, 293], put_larger),
+    ("recovery: get out of a smaller region, after the same of a killed", [29, 293], get_smaller),
+    ("recovery: giving memory back, after the same of a killed", [37, 293], give_back),
+    ("recovery: close after the close of a killed", [17, 193], close),
 ];
 
 type Bytes = Scene<Queue<[u8]>>;

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Entry] = &[
     ("get: while one waits to put", [1, 11], get_for_putter),
     ("get: while the queue is empty, until one puts", [61, 499], get_empty),
     ("get: 4 at once", [3, 23], get_many),
-    ("get: 10 at once of four, while two wait to put", [3, 23], get_many_for_putters),
+    ("get: all at once, while two wait to put", [3, 23], get_many_for_putters),
     ("get_timeout that passes", [101, 4001], get_timeout),
 ];
 
@@ -214,12 +214,16 @@ fn get_many(walk: Walk) -> Report {
 }
 
 fn get_many_for_putters(walk: Walk) -> Report {
-    let test = test(walk, full, |queue| assert_eq!(queue.get_many(10).unwrap().len(), 4));
-    let waiter = |scene: &Scene<Queue<u64>>| scene.lock.put_timeout(5, SOON * 20).unwrap();
+    // When this process is slow, they look again by themselves, and it may get what they put.
+    let test = test(walk, full, |queue| assert!(queue.get_many(10).unwrap().len() >= 4));
+    let waiter = |scene: &Scene<Queue<u64>>| {
+        scene.lock.put_timeout(5, SOON * 20).unwrap();
+        scene.notes[0].fetch_add(1, SeqCst);
+    };
     let check = |scene: &Scene<Queue<u64>>, outcome: Outcome| {
-        if outcome != Outcome::Completed {
-            assert!(scene.lock.take().is_some());
-            assert!(scene.lock.take().is_some());
+        // Where nothing was got, there is no room for them.
+        while outcome != Outcome::Completed && scene.notes[0].load(SeqCst) < 2 {
+            let _ = scene.lock.try_get();
         }
     };
     test.waiter(waiter).waiter(waiter).check(check).run()
