@@ -3,7 +3,7 @@
 use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_queue::Queue;
 
-use super::{Entry, Expected, KEPT, Numbers, Scene, Walk, age, ready, trim};
+use super::{Entry, Expected, KEPT, Numbers, SOON, Scene, Walk, age, ready, trim};
 
 pub(super) const CASES: &[Entry] = &[
     ("memory: put into a larger region", [5, 37], put_larger),
@@ -93,10 +93,12 @@ pub(super) fn two_regions() -> Bytes {
 }
 
 fn test(walk: Walk, setup: fn() -> Bytes, victim: fn(&Queue<[u8]>)) -> KillTest<'static, Bytes> {
-    walk.of(setup).victim(move |scene, step| {
+    let test = walk.of(setup).victim(move |scene, step| {
         let queue = ready(scene);
         step.run(|| victim(queue));
-    })
+    });
+    // The survivors set megabytes aside, which a busy machine takes its time for.
+    test.deadline(10 * SOON)
 }
 
 fn run(walk: Walk, setup: fn() -> Bytes, victim: fn(&Queue<[u8]>), expected: fn() -> Expected) -> Report {
