@@ -47,7 +47,8 @@ impl End {
     #[inline]
     fn set(&self, passed: u64, position: u64) {
         let other = !self.state.load(Ordering::Relaxed) & 1;
-        self.at[other as usize].store(position, Ordering::Relaxed);
+        // After the change before it: who sees this sees that `state` is another by now.
+        self.at[other as usize].store(position, Ordering::Release);
         self.state.store(passed << 1 | other, Ordering::Release);
     }
 
@@ -219,7 +220,7 @@ impl Writer<'_> {
         let capacity = ring.queue.capacity.load(Ordering::Relaxed);
         // As it is counted by those who wait for room.
         let room = |seen: u64| self.passed.saturating_sub(seen >> 1) < capacity;
-        if !room(tail.seen.load(Ordering::Relaxed)) && !room(self.look()?.0) {
+        if !room(tail.seen.load(Ordering::Relaxed)) && !room(self.look().0) {
             return Err(Refused::Full);
         }
         let need = record_len(len as u64).ok_or_else(|| self.too_large(len))?;
@@ -273,12 +274,14 @@ impl Writer<'_> {
 
     /// Looks where the reader is: its state and position.
     #[inline]
-    fn look(&self) -> Result<(u64, u64)> {
+    fn look(&self) -> (u64, u64) {
         let Queue { head, tail, .. } = self.ring.queue;
-        let (state, position) = head.snapshot().ok_or_else(|| self.ring.damaged("head"))?;
-        tail.seen.store(state, Ordering::Relaxed);
-        tail.seen_at.store(position, Ordering::Relaxed);
-        Ok((state, position))
+        if let Some((state, position)) = head.snapshot() {
+            tail.seen.store(state, Ordering::Relaxed);
+            tail.seen_at.store(position, Ordering::Relaxed);
+        }
+        // Where it was some time ago it does no harm to take it for.
+        (tail.seen.load(Ordering::Relaxed), tail.seen_at.load(Ordering::Relaxed))
     }
 
     /// Not right behind the last record: at the start of the region, or in another.
@@ -290,7 +293,7 @@ impl Writer<'_> {
         need: u64,
         len: usize,
     ) -> Result<u64, Refused> {
-        let (state, reader) = self.look()?;
+        let (state, reader) = self.look();
         let backlog = self.passed.wrapping_sub(state >> 1);
         let place = match region.place(self.position, reader, need) {
             Some(at) if at == self.position => return Ok(at),
