@@ -41,6 +41,12 @@ macro_rules! atomic {
             $($queue: Option<Queue>,)?
         }
 
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+
         #[allow(dead_code)]
         impl $name {
             pub(crate) fn new(value: $value) -> $name {
