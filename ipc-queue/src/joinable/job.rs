@@ -13,7 +13,7 @@ use crate::joinable::records::{Fate, Lease};
 /// Dropped undone, by a panic for one, or with its process, it is handed out again. It can go to another thread, but not
 /// to another process: what a forked child has is a copy that means nothing.
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// fn send(job: ipc_queue::Job<u64>) -> impl serde::Serialize {
 ///     job
 /// }
@@ -42,7 +42,7 @@ impl<T> Job<T> {
     ///
     /// That can be said once only:
     ///
-    /// ```compile_fail
+    /// ```compile_fail,E0382
     /// let queue = ipc_queue::JoinableQueue::<u64>::unbounded().unwrap();
     /// let job = queue.get().unwrap();
     /// job.done();
