@@ -4,6 +4,7 @@ mod bytes;
 mod crash;
 mod help;
 mod hostile;
+mod joinable;
 mod kills;
 mod memory;
 mod model;

@@ -6,8 +6,8 @@ use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_queue::{Job, JoinableQueue, TryGetError};
 use serde::{Deserialize, Serialize};
 
-use super::scene::{Notes, Scene};
 use super::{Entry, RECOVERY, SOON, Walk};
+use ipc_crash_test::scene::{Notes, Scene};
 
 pub(super) const CASES: &[Entry] = &[
     ("JoinableQueue: put", [1, 31], put),
@@ -125,10 +125,10 @@ fn test(
     check: fn(&Queue, Outcome, &Notes),
 ) -> KillTest<'static, Scene<Queue>> {
     let test = walk.of(setup).victim(move |scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| operation(&scene.queue, &scene.notes));
+        scene.lock.segment().me().unwrap();
+        step.run(|| operation(&scene.lock, &scene.notes));
     });
-    test.check(move |scene, outcome| check(&scene.queue, outcome, &scene.notes))
+    test.check(move |scene, outcome| check(&scene.lock, outcome, &scene.notes))
 }
 
 /// `number` is there if the put came to its end, and may be otherwise.
@@ -242,20 +242,20 @@ fn get_done(walk: Walk) -> Report {
 
 fn done_moved(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([heavy(1, 2000), item(2)])).victim(|scene, step| {
-        let job = scene.queue.get().unwrap();
-        let other = scene.queue.get().unwrap();
+        let job = scene.lock.get().unwrap();
+        let other = scene.lock.get().unwrap();
         // Twice, since a region is left for another.
-        (0..10).for_each(|_| scene.queue.put(heavy(3, 2000)).unwrap());
+        (0..10).for_each(|_| scene.lock.put(heavy(3, 2000)).unwrap());
         step.run(move || done(job, &scene.notes));
         drop(other);
     });
     let check = |scene: &Scene<Queue>, _: Outcome| {
-        let numbers = drain(&scene.queue);
+        let numbers = drain(&scene.lock);
         let noted = scene.notes[0].load(SeqCst) == 1;
         assert_eq!(numbers.iter().filter(|&&number| number == 2).count(), 1);
         assert_eq!(numbers.iter().filter(|&&number| number == 3).count(), 10);
         assert!(!(noted && numbers.contains(&1)), "done, and handed out again");
-        account(&scene.queue, &[], &[], 0);
+        account(&scene.lock, &[], &[], 0);
     };
     test.check(check).run()
 }
@@ -337,12 +337,12 @@ fn get_left_reject(walk: Walk) -> Report {
 fn get_trims(walk: Walk) -> Report {
     let setup = || {
         let scene = scene_of([]);
-        (0..3).for_each(|number| scene.queue.put(heavy(number, 900_000)).unwrap());
-        drain(&scene.queue);
+        (0..3).for_each(|number| scene.lock.put(heavy(number, 900_000)).unwrap());
+        drain(&scene.lock);
         // As if that were long ago.
-        let grown = scene.queue.segment().at::<AtomicU32>(GROWN).unwrap();
+        let grown = scene.lock.segment().at::<AtomicU32>(GROWN).unwrap();
         grown.fetch_sub(1000, Relaxed);
-        assert!(scene.queue.stats().memory > 1 << 21);
+        assert!(scene.lock.stats().memory > 1 << 21);
         scene
     };
     let check = |queue: &Queue, outcome: Outcome, _: &Notes| {
@@ -358,7 +358,7 @@ const GROWN: u64 = 112;
 fn take_rejected(walk: Walk) -> Report {
     let setup = || {
         let scene = limited();
-        drop(scene.queue.get().unwrap());
+        drop(scene.lock.get().unwrap());
         scene
     };
     let operation = |queue: &Queue, _: &Notes| {
@@ -438,7 +438,7 @@ fn open(walk: Walk) -> Report {
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         assert!(Queue::open(&name()).is_ok());
-        check_put(&scene.queue, outcome, &[], 1, 0);
+        check_put(&scene.lock, outcome, &[], 1, 0);
     };
     test.check(check).run()
 }
@@ -456,8 +456,8 @@ fn recover(
     operation: fn(&Queue),
 ) -> KillTest<'static, Scene<Queue>> {
     let test = test.recoverer(move |scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| operation(&scene.queue));
+        scene.lock.segment().me().unwrap();
+        step.run(|| operation(&scene.lock));
     });
     test.recovery_stride(walk.stride * RECOVERY)
 }

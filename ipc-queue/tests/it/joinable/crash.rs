@@ -1,7 +1,7 @@
 //! Killed at an instruction of every operation: the short form of `examples/joinable_kill_table.rs`.
 
+use super::kills::cases;
 use crate::help::alone;
-use crate::kills::cases;
 
 #[test]
 fn a_joinable_queue_survives_a_kill_anywhere() {

@@ -1,7 +1,6 @@
 //! The contract of `JoinableQueue`. Every test is named after the property that it proves.
 
 mod crash;
-mod help;
 mod hostile;
 mod joining;
 mod kills;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use ipc_crash_test::{Outcome, Report};
 
 use super::joinable::{Queue, account, item, scene, scene_left, scene_of};
-use super::scene::Scene;
 use super::{Entry, SOON, Walk};
+use ipc_crash_test::scene::Scene;
 
 pub(super) const CASES: &[Entry] = &[
     ("JoinableQueue: put while full, until another gets", [101, 1009], put_full),
@@ -51,8 +51,8 @@ fn put_full(walk: Walk) -> Report {
         })
     };
     let test = walk.of(setup).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.put(item(3)).unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.put(item(3)).unwrap());
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         scene.go();
@@ -60,7 +60,7 @@ fn put_full(walk: Walk) -> Report {
         let mut got = Vec::new();
         let sure = if outcome == Outcome::Completed { 2 } else { 1 };
         for _ in 0..sure {
-            let job = scene.queue.get_timeout(SOON).expect("it is lost");
+            let job = scene.lock.get_timeout(SOON).expect("it is lost");
             got.push(job.0);
             job.done().unwrap();
         }
@@ -71,10 +71,10 @@ fn put_full(walk: Walk) -> Report {
 
 fn put_timeout_passes(walk: Walk) -> Report {
     let test = walk.of(|| Scene::new(full())).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| assert!(scene.queue.put_timeout(item(3), MOMENT).is_err()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| assert!(scene.lock.put_timeout(item(3), MOMENT).is_err()));
     });
-    test.check(|scene, _| _ = account(&scene.queue, &[1, 2], &[], 0)).run()
+    test.check(|scene, _| _ = account(&scene.lock, &[1, 2], &[], 0)).run()
 }
 
 fn get_empty(walk: Walk) -> Report {
@@ -85,25 +85,25 @@ fn get_empty(walk: Walk) -> Report {
         })
     };
     let test = walk.of(setup).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| std::mem::forget(scene.queue.get().unwrap()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| std::mem::forget(scene.lock.get().unwrap()));
     });
     let check = |scene: &Scene<Queue>, _: Outcome| {
         scene.go();
-        let job = scene.queue.get_timeout(SOON).expect("it is lost");
+        let job = scene.lock.get_timeout(SOON).expect("it is lost");
         assert_eq!(job.0, 1);
         job.done().unwrap();
-        account(&scene.queue, &[], &[], 0);
+        account(&scene.lock, &[], &[], 0);
     };
     test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn get_timeout_passes(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([])).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| assert!(scene.queue.get_timeout(MOMENT).is_err()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| assert!(scene.lock.get_timeout(MOMENT).is_err()));
     });
-    test.check(|scene, _| _ = account(&scene.queue, &[], &[], 0)).run()
+    test.check(|scene, _| _ = account(&scene.lock, &[], &[], 0)).run()
 }
 
 fn join_working(walk: Walk) -> Report {
@@ -115,129 +115,129 @@ fn join_working(walk: Walk) -> Report {
         })
     };
     let test = walk.of(setup).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.join().unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.join().unwrap());
     });
     let check = |scene: &Scene<Queue>, _: Outcome| {
         scene.go();
-        assert!(scene.queue.join_timeout(SOON).unwrap());
-        account(&scene.queue, &[], &[], 0);
+        assert!(scene.lock.join_timeout(SOON).unwrap());
+        account(&scene.lock, &[], &[], 0);
     };
     test.blocked_after(SOON).when_blocked(Scene::go).check(check).run()
 }
 
 fn join_timeout_passes(walk: Walk) -> Report {
     let test = walk.of(scene).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| assert!(!scene.queue.join_timeout(MOMENT).unwrap()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| assert!(!scene.lock.join_timeout(MOMENT).unwrap()));
     });
-    test.check(|scene, _| _ = account(&scene.queue, &[1, 2], &[], 0)).run()
+    test.check(|scene, _| _ = account(&scene.lock, &[1, 2], &[], 0)).run()
 }
 
 fn join_left(walk: Walk) -> Report {
     let test = walk.of(scene_left).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| assert!(!scene.queue.join_timeout(MOMENT * 10).unwrap()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| assert!(!scene.lock.join_timeout(MOMENT * 10).unwrap()));
     });
-    test.check(|scene, _| _ = account(&scene.queue, &[1, 2], &[], 0)).run()
+    test.check(|scene, _| _ = account(&scene.lock, &[1, 2], &[], 0)).run()
 }
 
 fn put_for_waiter(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([])).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.put(item(1)).unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.put(item(1)).unwrap());
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         if outcome != Outcome::Completed {
             // Instead of the one that may be missing.
-            scene.queue.put(item(2)).unwrap();
+            scene.lock.put(item(2)).unwrap();
         }
     };
-    test.waiter(|scene| scene.queue.get().unwrap().done().unwrap()).check(check).run()
+    test.waiter(|scene| scene.lock.get().unwrap().done().unwrap()).check(check).run()
 }
 
 fn put_all_for_waiters(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([])).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.put_all([item(1), item(2)]).unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.put_all([item(1), item(2)]).unwrap());
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         if outcome != Outcome::Completed {
-            scene.queue.put_all([item(3), item(4)]).unwrap();
+            scene.lock.put_all([item(3), item(4)]).unwrap();
         }
     };
-    let waiter = |scene: &Scene<Queue>| scene.queue.get().unwrap().done().unwrap();
+    let waiter = |scene: &Scene<Queue>| scene.lock.get().unwrap().done().unwrap();
     test.waiter(waiter).waiter(waiter).check(check).run()
 }
 
 fn get_for_waiter(walk: Walk) -> Report {
     let test = walk.of(|| Scene::new(full())).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| std::mem::forget(scene.queue.get().unwrap()));
+        scene.lock.segment().me().unwrap();
+        step.run(|| std::mem::forget(scene.lock.get().unwrap()));
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         if outcome != Outcome::Completed {
-            get_and_done(&scene.queue);
+            get_and_done(&scene.lock);
         }
     };
-    test.waiter(|scene| scene.queue.put(item(3)).unwrap()).check(check).run()
+    test.waiter(|scene| scene.lock.put(item(3)).unwrap()).check(check).run()
 }
 
 fn drop_for_waiter(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([item(1)])).victim(|scene, step| {
-        let job = scene.queue.get().unwrap();
+        let job = scene.lock.get().unwrap();
         step.run(move || drop(job));
     });
     // Whether it was given back or not, the waiter gets it.
-    test.waiter(|scene| scene.queue.get().unwrap().done().unwrap())
-        .check(|scene, _| assert!(scene.queue.join_timeout(SOON).unwrap()))
+    test.waiter(|scene| scene.lock.get().unwrap().done().unwrap())
+        .check(|scene, _| assert!(scene.lock.join_timeout(SOON).unwrap()))
         .run()
 }
 
 fn done_for_waiter(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([item(1)])).victim(|scene, step| {
-        let job = scene.queue.get().unwrap();
+        let job = scene.lock.get().unwrap();
         step.run(move || job.done().unwrap());
     });
     let check = |scene: &Scene<Queue>, outcome: Outcome| {
         let may: &[u64] = if outcome == Outcome::Completed { &[] } else { &[1] };
-        account(&scene.queue, &[], may, 0);
+        account(&scene.lock, &[], may, 0);
     };
-    test.waiter(|scene| scene.queue.join().unwrap()).check(check).run()
+    test.waiter(|scene| scene.lock.join().unwrap()).check(check).run()
 }
 
 fn end_for_waiter(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([item(1)])).victim(|scene, step| {
-        let job = scene.queue.get().unwrap();
-        scene.queue.close().unwrap();
+        let job = scene.lock.get().unwrap();
+        scene.lock.close().unwrap();
         step.run(move || job.done().unwrap());
     });
-    let waiter = |scene: &Scene<Queue>| scene.queue.iter().for_each(|job| job.unwrap().done().unwrap());
-    test.waiter(waiter).check(|scene, _| assert!(scene.queue.join_timeout(SOON).unwrap())).run()
+    let waiter = |scene: &Scene<Queue>| scene.lock.iter().for_each(|job| job.unwrap().done().unwrap());
+    test.waiter(waiter).check(|scene, _| assert!(scene.lock.join_timeout(SOON).unwrap())).run()
 }
 
 fn close_for_waiters(walk: Walk) -> Report {
     // Room for two, of which none is left: one waits to put, and one for all to be done.
     let test = walk.of(|| Scene::new(full())).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.close().unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.close().unwrap());
     });
     let check = |scene: &Scene<Queue>, _: Outcome| {
-        scene.queue.close().unwrap();
-        account(&scene.queue, &[1, 2], &[3], 0);
+        scene.lock.close().unwrap();
+        account(&scene.lock, &[1, 2], &[3], 0);
     };
-    test.waiter(|scene| _ = scene.queue.put(item(3)))
-        .waiter(|scene| scene.queue.join().unwrap())
+    test.waiter(|scene| _ = scene.lock.put(item(3)))
+        .waiter(|scene| scene.lock.join().unwrap())
         .check(check)
         .run()
 }
 
 fn close_for_getter(walk: Walk) -> Report {
     let test = walk.of(|| scene_of([])).victim(|scene, step| {
-        scene.queue.segment().me().unwrap();
-        step.run(|| scene.queue.close().unwrap());
+        scene.lock.segment().me().unwrap();
+        step.run(|| scene.lock.close().unwrap());
     });
-    test.waiter(|scene| assert!(scene.queue.get().is_err()))
-        .check(|scene, _| scene.queue.close().unwrap())
+    test.waiter(|scene| assert!(scene.lock.get().is_err()))
+        .check(|scene, _| scene.lock.close().unwrap())
         .run()
 }
