@@ -25,19 +25,36 @@ fn count_in(word: u64, id: u32) -> u32 {
     if (word >> 32) as u32 == id { word as u32 } else { 0 }
 }
 
+/// Whether that was counted by another than `me`, who is gone.
+fn is_left(word: u64, me: u32) -> bool {
+    word as u32 != 0 && (word >> 32) as u32 != me
+}
+
 impl Cells {
     /// Adds 1 to the cell of `me`; whether it still had what another counted that had the cell before and is gone.
     #[inline]
     pub(crate) fn raise(&self, me: u32) -> bool {
+        let (cell, word) = self.own(me);
+        is_left(change(cell, word, me, |count| count.wrapping_add(1)), me)
+    }
+
+    /// The same, where all who change cells do so within a lock. An atomic operation less doubles the speed.
+    #[inline]
+    pub(crate) fn raise_locked(&self, me: u32) -> bool {
+        let (cell, word) = self.own(me);
+        cell.store(entry(me, count_in(word, me).wrapping_add(1)), Ordering::Relaxed);
+        is_left(word, me)
+    }
+
+    /// The cell of `me`, and what is in it.
+    #[inline]
+    fn own(&self, me: u32) -> (&AtomicU64, u64) {
         let index = index(me);
-        let cell = &self.cells[index];
-        let word = cell.load(Ordering::Relaxed);
         // Before the cell is not 0, those who go through them have to know that it is used.
         if index as u32 >= self.used.load(Ordering::Relaxed) {
             self.used.fetch_max(index as u32 + 1, Ordering::SeqCst);
         }
-        let old = change(cell, word, me, |count| count.wrapping_add(1));
-        old as u32 != 0 && (old >> 32) as u32 != me
+        (&self.cells[index], self.cells[index].load(Ordering::Relaxed))
     }
 
     /// Takes 1 off the cell of `me`, unless it is 0; the old value.
@@ -45,6 +62,17 @@ impl Cells {
     pub(crate) fn lower(&self, me: u32) -> u32 {
         let cell = &self.cells[index(me)];
         count_in(change(cell, cell.load(Ordering::Relaxed), me, |count| count.saturating_sub(1)), me)
+    }
+
+    /// The same, where all who change cells do so within a lock.
+    #[inline]
+    pub(crate) fn lower_locked(&self, me: u32) -> u32 {
+        let cell = &self.cells[index(me)];
+        let count = count_in(cell.load(Ordering::Relaxed), me);
+        if count > 0 {
+            cell.store(entry(me, count - 1), Ordering::Relaxed);
+        }
+        count
     }
 
     /// What `id` has counted.

@@ -106,7 +106,7 @@ impl layout::Semaphore {
             return false;
         }
         // This is the moment at which the permit is taken; the rest follows from it.
-        if self.permits.raise(me) {
+        if self.permits.raise_locked(me) {
             // The permits of one that is gone were in the way, and are free.
             self.repair();
         } else {
@@ -117,7 +117,7 @@ impl layout::Semaphore {
 
     /// Within the lock: gives a permit of `me` back.
     fn give_back(&self, me: u32) -> bool {
-        let had_one = self.permits.lower(me) > 0;
+        let had_one = self.permits.lower_locked(me) > 0;
         if had_one {
             self.available.store(self.available.load(Ordering::Relaxed).saturating_add(1), Ordering::Relaxed);
         }
@@ -204,7 +204,7 @@ impl layout::Semaphore {
         // Killed in between, there is one permit less: as if it were still held.
         let total = self.total.load(Ordering::Relaxed);
         self.total.store(total.saturating_sub(1), Ordering::Relaxed);
-        self.permits.lower(me);
+        self.permits.lower_locked(me);
         self.repair();
         self.leave(false);
     }
