@@ -45,7 +45,7 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(
 /// # Errors
 /// The bytes are no value of that type.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecError> {
-    postcard::take_from_bytes(bytes).map_err(|error| CodecError(explain(&error)))
+    postcard::take_from_bytes(bytes).map_err(refused)
 }
 
 /// The value that all of the bytes stand for.
@@ -53,11 +53,23 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecErro
 /// # Errors
 /// As [`decode`], and for bytes that are left.
 pub fn decode_all<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
-    match decode(bytes)? {
-        (value, []) => Ok(value),
-        (_, [_]) => Err(CodecError(format!("1 byte more than its type reads: {ASYMMETRIC}"))),
-        (_, rest) => Err(CodecError(format!("{} bytes more than its type reads: {ASYMMETRIC}", rest.len()))),
+    let mut deserializer = postcard::Deserializer::from_bytes(bytes);
+    let value = T::deserialize(&mut deserializer).map_err(refused)?;
+    match deserializer.finalize().map_or(0, <[u8]>::len) {
+        0 => Ok(value),
+        left => Err(left_over(left)),
     }
+}
+
+#[cold]
+fn refused(error: postcard::Error) -> CodecError {
+    CodecError(explain(&error))
+}
+
+#[cold]
+fn left_over(bytes: usize) -> CodecError {
+    let plural = if bytes == 1 { "" } else { "s" };
+    CodecError(format!("{bytes} byte{plural} more than its type reads: {ASYMMETRIC}"))
 }
 
 const ASYMMETRIC: &str = "it is written otherwise than it is read (`skip_serializing_if`, `skip_serializing`?), \
