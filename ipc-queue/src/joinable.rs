@@ -15,7 +15,7 @@ use std::marker::PhantomData;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Cause, Error, Participant, ParticipantId, Result, Segment, codec};
+use ipc_core::{Participant, ParticipantId, Result, Segment, codec};
 use ipc_lock::raw;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -23,7 +23,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::core::{GetRefused, Patient, PutRefused};
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use crate::layout::UNBOUNDED;
-use crate::values::{PART, PART_ITEMS, with_scratch};
+use crate::values::{encode_part, fault, with_scratch};
 
 use self::core::Core;
 pub use self::job::{Job, Receipt};
@@ -230,12 +230,6 @@ impl<T> JoinableQueue<T> {
     pub fn segment(&self) -> &Segment {
         self.core.segment()
     }
-
-    #[cold]
-    fn fault(&self, operation: &'static str, error: codec::CodecError) -> Error {
-        let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-        Error::new(operation, format!("an item of {}", self.core.segment().label()), Cause::Os(cause))
-    }
 }
 
 impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
@@ -281,7 +275,8 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
 
     fn put_with(&self, value: T, patient: Patient) -> Result<(), (T, PutRefused)> {
         let put = with_scratch(|bytes| {
-            codec::encode(&value, bytes).map_err(|error| PutRefused::Fault(self.fault("encode", error)))?;
+            codec::encode(&value, bytes)
+                .map_err(|error| PutRefused::Fault(fault("encode", self.segment(), error)))?;
             self.core.put(iter::once(bytes.as_slice()), patient)
         });
         put.map(drop).map_err(|refused| (value, refused))
@@ -299,21 +294,14 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
         loop {
             let mut put = 0;
             let result = with_scratch(|buffer| {
-                let (mut ends, mut encoded) = (vec![0], Ok(()));
-                while buffer.len() < PART && part.len() < PART_ITEMS && encoded.is_ok() {
-                    let Some(value) = values.next() else { break };
-                    encoded = codec::encode(&value, buffer);
-                    part.push(value);
-                    if encoded.is_ok() {
-                        ends.push(buffer.len());
-                    }
-                }
+                let mut ends = vec![0];
+                let encoded = encode_part(&mut values, buffer, &mut part, &mut ends);
                 let item = |ends: &[usize]| ends[0]..ends[1];
                 let items: Vec<_> = ends.windows(2).map(item).map(|range| &buffer[range]).collect();
                 while put < items.len() {
                     put += self.core.put(items[put..].iter().copied(), Patient::Until(None))? as usize;
                 }
-                encoded.map_err(|error| PutRefused::Fault(self.fault("encode", error)))
+                encoded.map_err(|error| PutRefused::Fault(fault("encode", self.segment(), error)))
             });
             match result {
                 Ok(()) if part.is_empty() => return Ok(()),
@@ -373,7 +361,7 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
                 Ok(value) => Ok(Job::new(value, receipt)),
                 Err(error) => {
                     receipt.end(Fate::Rejected)?;
-                    Err(GetRefused::Fault(self.fault("decode", error)))
+                    Err(GetRefused::Fault(fault("decode", self.segment(), error)))
                 }
             }
         })
@@ -405,7 +393,7 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
 
     fn read_rejected(&self, remove: bool) -> Result<Vec<Rejected<T>>> {
         let one = |(bytes, deliveries): (Vec<u8>, u32)| {
-            let value = codec::decode_all(&bytes).map_err(|error| self.fault("decode", error));
+            let value = codec::decode_all(&bytes).map_err(|error| fault("decode", self.segment(), error));
             Rejected { value, bytes, deliveries }
         };
         Ok(self.core.rejected(remove)?.into_iter().map(one).collect())

@@ -8,7 +8,7 @@ pub(crate) const WORD: u64 = 8;
 /// Regions up to this size, 1 MiB, are kept when they are empty.
 pub(crate) const KEPT_CLASS: u32 = 20;
 
-/// Regions up to this size, 64 MiB, have room for four times the item that they were made for.
+/// Regions up to this size, 64 MiB, have room for another item of the size that they were made for.
 pub(crate) const ROOMY_CLASS: u32 = 26;
 
 /// A part of the segment from 2^class to 2^(class+1).

@@ -448,9 +448,7 @@ impl Reader<'_> {
     pub(crate) fn commit(&mut self) {
         self.ring.queue.head.set(self.passed, self.position);
     }
-}
 
-impl Reader<'_> {
     /// Within both locks: if nothing is left in a region that is large, both ends go back to the first one.
     #[cold]
     pub(crate) fn trim(&mut self) -> Result<()> {

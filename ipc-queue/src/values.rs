@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::iter;
 
-use ipc_core::{Cause, Error, codec};
+use ipc_core::codec::{self, CodecError};
+use ipc_core::{Cause, Error, Segment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -30,16 +31,35 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
 }
 
 /// A batch is written in parts of about so many bytes, each within one lock.
-pub(crate) const PART: usize = 64 << 10;
+const PART: usize = 64 << 10;
 /// And at most so many items.
-pub(crate) const PART_ITEMS: usize = 1024;
+const PART_ITEMS: usize = 1024;
 /// More are not got at once.
 const LARGE: usize = 1 << 20;
 
+/// The codec's refusal of an item.
 #[cold]
-fn fault(operation: &'static str, core: &Core, error: codec::CodecError) -> Error {
+pub(crate) fn fault(operation: &'static str, segment: &Segment, error: CodecError) -> Error {
     let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
-    Error::new(operation, format!("an item of {}", core.segment().label()), Cause::Os(cause))
+    Error::new(operation, format!("an item of {}", segment.label()), Cause::Os(cause))
+}
+
+/// Takes values for the next part of a batch, and encodes them; `ends` says where each ends. Stops at one that refuses,
+/// which is the last in `part` then.
+pub(crate) fn encode_part<T: Serialize>(
+    values: &mut impl Iterator<Item = T>,
+    buffer: &mut Vec<u8>,
+    part: &mut Vec<T>,
+    ends: &mut Vec<usize>,
+) -> Result<(), CodecError> {
+    while buffer.len() < PART && part.len() < PART_ITEMS {
+        let Some(value) = values.next() else { break };
+        let encoded = codec::encode(&value, buffer);
+        part.push(value);
+        encoded?;
+        ends.push(buffer.len());
+    }
+    Ok(())
 }
 
 /// Puts a value, or hands it back.
@@ -51,7 +71,8 @@ pub(crate) fn put<T: Serialize>(
     gone: Gone,
 ) -> Result<(), (T, PutRefused)> {
     let put = with_scratch(|bytes| {
-        codec::encode(&value, bytes).map_err(|error| PutRefused::Fault(fault("encode", core, error)))?;
+        codec::encode(&value, bytes)
+            .map_err(|error| PutRefused::Fault(fault("encode", core.segment(), error)))?;
         put_bytes(core, bytes, patient, gone)
     });
     put.map_err(|refused| (value, refused))
@@ -81,7 +102,7 @@ pub(crate) fn get<T: DeserializeOwned>(core: &Core, patient: Patient, gone: Gone
 }
 
 fn decode<T: DeserializeOwned>(core: &Core, bytes: &[u8]) -> Result<T, Error> {
-    codec::decode_all(bytes).map_err(|error| fault("decode", core, error))
+    codec::decode_all(bytes).map_err(|error| fault("decode", core.segment(), error))
 }
 
 /// Puts the values, each part of them with one lock and one wake-up. What was not put is handed back.
@@ -96,18 +117,10 @@ pub(crate) fn put_all<T: Serialize>(
         part.clear();
         ends.clear();
         let result = with_scratch(|buffer| {
-            let mut encoded = Ok(());
-            while buffer.len() < PART && part.len() < PART_ITEMS && encoded.is_ok() {
-                let Some(value) = values.next() else { break };
-                encoded = codec::encode(&value, buffer);
-                part.push(value);
-                if encoded.is_ok() {
-                    ends.push(buffer.len());
-                }
-            }
+            let encoded = encode_part(&mut values, buffer, &mut part, &mut ends);
             let starts = iter::once(0).chain(ends.iter().copied());
             bytes::put_all(core, starts.zip(&ends).map(|(start, &end)| &buffer[start..end]), gone)?;
-            encoded.map_err(|error| (ends.len(), PutRefused::Fault(fault("encode", core, error))))
+            encoded.map_err(|error| (ends.len(), PutRefused::Fault(fault("encode", core.segment(), error))))
         });
         match result {
             Ok(()) if part.is_empty() => return Ok(()),
