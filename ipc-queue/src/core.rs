@@ -68,13 +68,7 @@ impl Core {
 
     /// Makes one: with a name, if there is one.
     pub(crate) fn create(type_name: &str, name: Option<&str>, capacity: Option<usize>) -> Result<Core> {
-        let capacity = capacity.map_or(UNBOUNDED, |capacity| capacity as u64);
-        if capacity == 0 {
-            let object = name.map_or("queue".into(), |name| format!("queue `{name}`"));
-            let expected = "1 or more".to_owned();
-            let cause = Cause::Mismatch { property: "capacity", found: "0".to_owned(), expected };
-            return Err(Error::new("create", object, cause));
-        }
+        let capacity = check_capacity("queue", name, capacity)?;
         // 64 bytes an item are a guess; it grows if they are more.
         let base = Region::with_len(capacity.saturating_mul(64).min(1 << 16)).expect("not that large");
         let mut core = None;
@@ -84,16 +78,7 @@ impl Core {
             core = Some(Core::new(place));
             Ok(())
         };
-        Core::spec(type_name, |spec| {
-            let spec = spec.len(base.end()).max_len(2 << MAX_CLASS);
-            match name {
-                Some(name) => Segment::create(name, &spec, init).map(drop),
-                None => Segment::anonymous(&spec).and_then(|segment| {
-                    let mut init = init;
-                    init(&segment)
-                }),
-            }
-        })?;
+        Core::spec(type_name, |spec| make(spec, name, base, init))?;
         Ok(core.expect("made by init"))
     }
 
@@ -261,6 +246,31 @@ impl Core {
     }
 }
 
+/// The bound as it is written down.
+pub(crate) fn check_capacity(kind: &str, name: Option<&str>, capacity: Option<usize>) -> Result<u64> {
+    if capacity == Some(0) {
+        let object = name.map_or(kind.into(), |name| format!("{kind} `{name}`"));
+        let expected = "1 or more".to_owned();
+        let cause = Cause::Mismatch { property: "capacity", found: "0".to_owned(), expected };
+        return Err(Error::new("create", object, cause));
+    }
+    Ok(capacity.map_or(UNBOUNDED, |capacity| capacity as u64))
+}
+
+/// Makes the segment of a queue whose first region is `base`: with a name, if there is one.
+pub(crate) fn make(
+    spec: &Spec<'_>,
+    name: Option<&str>,
+    base: Region,
+    init: impl FnOnce(&Segment) -> Result<()>,
+) -> Result<()> {
+    let spec = spec.len(base.end()).max_len(2 << MAX_CLASS);
+    match name {
+        Some(name) => Segment::create(name, &spec, init).map(drop),
+        None => Segment::anonymous(&spec).and_then(|segment| init(&segment)),
+    }
+}
+
 impl PutRefused {
     pub(crate) fn put<T>(self, value: T) -> PutError<T> {
         match self {
@@ -347,7 +357,7 @@ impl<'a> Putting<'a> {
     /// Finds room for a record of `len` bytes, waiting for it.
     #[inline]
     pub(crate) fn begin(&mut self, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
-        let me = self.core.me();
+        let me = self.core.identity();
         match self.try_begin(me, len, patient, gone) {
             Err(PutRefused::Full) => self.wait(me, len, patient, gone),
             result => result,
@@ -355,10 +365,16 @@ impl<'a> Putting<'a> {
     }
 
     #[inline]
-    fn try_begin(&mut self, me: u32, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+    fn try_begin(
+        &mut self,
+        me: Identity<'a>,
+        len: usize,
+        patient: Patient,
+        gone: Gone,
+    ) -> Result<(), PutRefused> {
         let queue = self.core.queue();
-        self.core.enter(&queue.tail, me, patient).map_err(|_| late_put(patient))?;
-        self.inside = Some(self.core.identity());
+        self.core.enter(&queue.tail, me.id().word(), patient).map_err(|_| late_put(patient))?;
+        self.inside = Some(me);
         let closed = queue.closed.load(Ordering::Relaxed);
         if closed != 0 && (closed & CLOSED != 0 || gone.is_some()) {
             return self.refuse(PutRefused::Closed);
@@ -381,9 +397,10 @@ impl<'a> Putting<'a> {
     }
 
     #[cold]
-    fn wait(&mut self, me: u32, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
+    fn wait(&mut self, me: Identity<'a>, len: usize, patient: Patient, gone: Gone) -> Result<(), PutRefused> {
         let (core, Patient::Until(deadline)) = (self.core, patient) else { return Err(PutRefused::Full) };
-        let mut waiter = Waiter::new(core.segment(), me, &core.queue().head, deadline, gone.is_some());
+        let mut waiter =
+            Waiter::new(core.segment(), me.id().word(), &core.queue().head, deadline, gone.is_some());
         loop {
             let slept = waiter.wait(&core.put_pace, || core.has_room() || core.is_closed(), || core.room());
             if slept != Slept::Woken && gone.is_some_and(|gone| gone(core)) {
@@ -460,7 +477,7 @@ impl<'a> Getting<'a> {
     /// Finds the next record, waiting for it.
     #[inline]
     pub(crate) fn begin(&mut self, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
-        let me = self.core.me();
+        let me = self.core.identity();
         match self.try_begin(me, patient) {
             Err(GetRefused::Empty) => self.wait(me, patient, gone),
             result => result,
@@ -468,14 +485,15 @@ impl<'a> Getting<'a> {
     }
 
     #[inline]
-    fn try_begin(&mut self, me: u32, patient: Patient) -> Result<Record, GetRefused> {
-        self.core.enter(&self.core.queue().head, me, patient).map_err(|_| late_get(patient))?;
-        self.inside = Some(self.core.identity());
+    fn try_begin(&mut self, me: Identity<'a>, patient: Patient) -> Result<Record, GetRefused> {
+        let word = me.id().word();
+        self.core.enter(&self.core.queue().head, word, patient).map_err(|_| late_get(patient))?;
+        self.inside = Some(me);
         self.reader.begin();
         match self.reader.next() {
             Ok(Some(record)) => Ok(record),
             Ok(None) => {
-                self.core.trim(me, &mut self.reader);
+                self.core.trim(word, &mut self.reader);
                 self.leave();
                 Err(GetRefused::Empty)
             }
@@ -487,11 +505,12 @@ impl<'a> Getting<'a> {
     }
 
     #[cold]
-    fn wait(&mut self, me: u32, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
+    fn wait(&mut self, me: Identity<'a>, patient: Patient, gone: Gone) -> Result<Record, GetRefused> {
         let core = self.core;
         let is_over = || !core.has_items() && (core.is_closed() || gone.is_some_and(|gone| gone(core)));
         let Patient::Until(deadline) = patient else { return self.last_try(me, patient, is_over()) };
-        let mut waiter = Waiter::new(core.segment(), me, &core.queue().tail, deadline, gone.is_some());
+        let mut waiter =
+            Waiter::new(core.segment(), me.id().word(), &core.queue().tail, deadline, gone.is_some());
         loop {
             let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
             let is_over = is_over();
@@ -506,7 +525,7 @@ impl<'a> Getting<'a> {
     }
 
     /// `is_over`: asked before this, whether there is an end. What was put before that is to be got.
-    fn last_try(&mut self, me: u32, patient: Patient, is_over: bool) -> Result<Record, GetRefused> {
+    fn last_try(&mut self, me: Identity<'a>, patient: Patient, is_over: bool) -> Result<Record, GetRefused> {
         self.try_begin(me, patient).map_err(|refused| match refused {
             GetRefused::Empty if is_over => GetRefused::Closed,
             GetRefused::Empty => late_get(patient),

@@ -4,15 +4,15 @@ use std::mem;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use ipc_core::{Cause, Error, Place, Result, Segment, Spec, monotonic_coarse};
+use ipc_core::{Error, Place, Result, Segment, Spec, monotonic_coarse};
 use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
-use crate::core::{GetRefused, Patient, PutRefused};
+use crate::core::{GetRefused, Patient, PutRefused, check_capacity, make};
 use crate::joinable::book::{Book, Found, Write, peek, size};
 use crate::joinable::layout::{Joinable, MAX_BASE, MIN_CLASS, Numbers, Signal, VERSION};
 use crate::joinable::records::{Fate, Lease, holder};
 use crate::joinable::signal::Waiter;
-use crate::layout::{MAX_CLASS, PARTICIPANTS, UNBOUNDED};
+use crate::layout::PARTICIPANTS;
 use crate::memory;
 use crate::region::Region;
 use crate::ring::Refused;
@@ -39,31 +39,19 @@ impl Core {
 
     /// Makes one: with a name, if there is one.
     pub(crate) fn create(type_name: &str, name: Option<&str>, capacity: Option<usize>) -> Result<Core> {
-        let capacity = capacity.map_or(UNBOUNDED, |capacity| capacity as u64);
-        if capacity == 0 {
-            let object = name.map_or("joinable-queue".into(), |name| format!("joinable-queue `{name}`"));
-            let expected = "1 or more".to_owned();
-            let cause = Cause::Mismatch { property: "capacity", found: "0".to_owned(), expected };
-            return Err(Error::new("create", object, cause));
-        }
+        let capacity = check_capacity("joinable-queue", name, capacity)?;
         // 64 bytes an item are a guess; it grows if they are more.
         let record = size(64).expect("a number");
         let len = capacity.saturating_mul(record).clamp(1 << MIN_CLASS, 1 << MAX_BASE);
         let base = Region::with_len(len).expect("not that large");
         let mut core = None;
-        let mut init = |segment: &Segment| {
+        let init = |segment: &Segment| {
             let place = Place::<Joinable>::new(segment, 0)?;
             Book::init(&place, segment, capacity, base);
             core = Some(Core(place));
             Ok(())
         };
-        Core::spec(type_name, |spec| {
-            let spec = spec.len(base.end()).max_len(2 << MAX_CLASS);
-            match name {
-                Some(name) => Segment::create(name, &spec, init).map(drop),
-                None => Segment::anonymous(&spec).and_then(|segment| init(&segment)),
-            }
-        })?;
+        Core::spec(type_name, |spec| make(spec, name, base, init))?;
         Ok(core.expect("made by init"))
     }
 
