@@ -14,6 +14,7 @@ mod process;
 mod report;
 pub mod scene;
 mod shared;
+pub mod soak;
 mod stepped;
 mod sys;
 mod table;

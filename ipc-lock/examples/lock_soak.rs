@@ -4,12 +4,12 @@
 //! what must hold, whoever dies; at the end nothing may be left. Ends with 1 if anybody hung or found something wrong.
 #![allow(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use ipc_core::{Place, Segment, Spec};
+use ipc_crash_test::soak::{Random, entries, seconds, start};
 use ipc_lock::{
     Barrier, BarrierError, Condvar, Event, LockTimeoutError, Mutex, MutexGuard, OwnerDied, ReentrantMutex,
     RwLock, Semaphore,
@@ -256,7 +256,7 @@ impl World {
     }
 
     fn work(&self, place: usize, seed: u64) -> ! {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         loop {
             self.since[place].store(ipc_core::monotonic().as_nanos() as u64, Relaxed);
             match random.below(100) {
@@ -284,36 +284,6 @@ fn linger(number: u64) {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
-/// Starts a process in that place.
-fn start(world: &World, place: usize, seed: u64) -> i32 {
-    // SAFETY: this process has one thread, so the child may do what its parent might.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "no process can be forked");
-    if pid > 0 {
-        return pid;
-    }
-    // SAFETY: takes integers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    let _ = catch_unwind(AssertUnwindSafe(|| world.work(place, seed)));
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(101) }
-}
-
 /// Whether it was this process's kill that ended it; `None` if the kernel has not ended it after a while, which it can
 /// be busy with. Then it still has what it held.
 fn kill_and_reap(pid: i32) -> Option<bool> {
@@ -334,23 +304,14 @@ fn kill_and_reap(pid: i32) -> Option<bool> {
     Some(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL)
 }
 
-fn own(path: &str) -> usize {
-    std::fs::read_dir(path).map_or(0, Iterator::count)
-}
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let seconds = match arguments.iter().position(|argument| argument == "--seconds") {
-        Some(at) => {
-            arguments.get(at + 1).and_then(|text| text.parse().ok()).expect("--seconds takes a number")
-        }
-        None => 20,
-    };
-    let (descriptors, files) = (own("/proc/self/fd"), own("/dev/shm"));
+    let seconds = seconds();
+    let (descriptors, files) = (entries("/proc/self/fd"), entries("/dev/shm"));
     let begin = Instant::now();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+    let mut random = Random::of_this_run();
     let world = World::new().expect("locks can be made");
-    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start(&world, place, random.next() | 1));
+    let start_in = |place, seed| start(|| world.work(place, seed));
+    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start_in(place, random.next() | 1));
     let mut unended = Vec::new();
     let (mut kills, mut longest) = (0_u64, Duration::ZERO);
     while begin.elapsed() < Duration::from_secs(seconds) {
@@ -367,7 +328,7 @@ fn main() -> ExitCode {
         }
         kills += 1;
         world.since[place].store(now, Relaxed);
-        places[place] = start(&world, place, random.next() | 1);
+        places[place] = start_in(place, random.next() | 1);
     }
     let killing = Instant::now();
     unended.extend(places.into_iter().filter(|pid| kill_and_reap(*pid).is_none()));
@@ -396,7 +357,7 @@ fn main() -> ExitCode {
     }
     println!("{turn:>12} turns taken in all");
     println!("{:>12.1} ms was the longest that anybody was at one operation", longest.as_secs_f64() * 1e3);
-    let left = (own("/proc/self/fd") - descriptors, own("/dev/shm").saturating_sub(files));
+    let left = (entries("/proc/self/fd") - descriptors, entries("/dev/shm").saturating_sub(files));
     let [killing, using] = [using - killing, end - using].map(|time| time.as_secs_f64());
     println!("{killing:>12.1} s to end all of them, {using:.1} s to use everything once more");
     println!("{:>12} killed that the kernel took {HANG:?} and more to end", unended.len());

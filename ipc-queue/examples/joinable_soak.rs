@@ -5,12 +5,12 @@
 //! if that is not so, or if anybody hung.
 #![allow(unsafe_code)]
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use ipc_core::{Place, Segment, Spec};
+use ipc_crash_test::soak::{Random, entries, kill_and_reap, seconds, start};
 use ipc_queue::JoinableQueue;
 
 const PRODUCERS: usize = 3;
@@ -187,70 +187,21 @@ impl World {
     }
 }
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
-    }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-}
-
-/// Starts a process in that place.
-fn start(world: &World, place: usize, seed: u64) -> i32 {
-    // SAFETY: this process has one thread, so the child may do what its parent might.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "no process can be forked");
-    if pid > 0 {
-        return pid;
-    }
-    // SAFETY: takes integers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    let _ = catch_unwind(AssertUnwindSafe(|| world.work(place, Random(seed))));
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(101) }
-}
-
-/// Whether it was this process's kill that ended it.
-fn kill_and_reap(pid: i32) -> bool {
-    let mut status = 0;
-    // SAFETY: takes integers; it is not reaped yet, so that the number is its own.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
-    // SAFETY: `status` lives through the call.
-    unsafe { libc::waitpid(pid, &mut status, 0) };
-    libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
-}
-
-fn own(path: &str) -> usize {
-    std::fs::read_dir(path).map_or(0, Iterator::count)
-}
-
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let seconds = match arguments.iter().position(|argument| argument == "--seconds") {
-        Some(at) => {
-            arguments.get(at + 1).and_then(|text| text.parse().ok()).expect("--seconds takes a number")
-        }
-        None => 20,
-    };
-    let descriptors = own("/proc/self/fd");
+    let seconds = seconds();
+    let descriptors = entries("/proc/self/fd");
     let begin = Instant::now();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+    let mut random = Random::of_this_run();
     let world = World::new().expect("a queue can be made");
-    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start(&world, place, random.next() | 1));
+    let start_in = |place, seed| start(|| world.work(place, Random::new(seed)));
+    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start_in(place, random.next() | 1));
     let mut kills = 0_u64;
     while begin.elapsed() < Duration::from_secs(seconds) {
         std::thread::sleep(Duration::from_nanos(random.below(2 * PAUSE.as_nanos() as u64)));
         let place = random.below(PROCESSES as u64) as usize;
         world.check(kill_and_reap(places[place]), "a process ended by itself");
         kills += 1;
-        places[place] = start(&world, place, random.next() | 1);
+        places[place] = start_in(place, random.next() | 1);
     }
     places.into_iter().for_each(|pid| _ = kill_and_reap(pid));
     let elapsed = begin.elapsed().as_secs_f64();
@@ -266,7 +217,7 @@ fn main() -> ExitCode {
     println!("{left:>12} jobs were left, and done at the end");
     println!("{unknown:>12} jobs whose consumer was killed while it marked them done");
     println!("{memory:>12} bytes of memory at the end");
-    let left_behind = own("/proc/self/fd") - descriptors;
+    let left_behind = entries("/proc/self/fd") - descriptors;
     println!("left behind: {left_behind} descriptors");
     let bad = counts[Count::Hangs as usize] + counts[Count::Violations as usize];
     let progress = counts[Count::Done as usize] > 0 && counts[Count::Again as usize] > 0;

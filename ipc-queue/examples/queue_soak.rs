@@ -7,12 +7,12 @@
 #![allow(unsafe_code)]
 
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use ipc_core::{Place, Segment, Spec};
+use ipc_crash_test::soak::{Random, entries, kill_and_reap, seconds, start};
 use ipc_queue::{Consumer, Producer, Queue};
 
 const PRODUCERS: usize = 4;
@@ -142,7 +142,7 @@ impl World {
             // So that the backlog, and with it the memory, comes and goes.
             0..3 if self.bytes.len() < 300 => {
                 let numbers = self.begin(1);
-                let mut bytes = vec![0; 12 + random.size()];
+                let mut bytes = vec![0; 12 + size(random)];
                 bytes[..8].copy_from_slice(&numbers.start.to_le_bytes());
                 bytes[8..12].copy_from_slice(&(place as u32).to_le_bytes());
                 match self.bytes.put_bytes_timeout(&bytes, PATIENCE) {
@@ -232,7 +232,7 @@ impl World {
     }
 
     fn work(&self, place: usize, seed: u64) -> ! {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let begin = || self.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
         begin();
         if place < PRODUCERS {
@@ -301,74 +301,24 @@ fn item_of(bytes: &[u8]) -> Item {
     (number, place)
 }
 
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0
+/// Mostly small, now and then so large that it needs a region of its own.
+fn size(random: &mut Random) -> usize {
+    match random.below(500) {
+        0 => random.below(3_000_000) as usize,
+        1..10 => random.below(300_000) as usize,
+        10..100 => random.below(5_000) as usize,
+        _ => random.below(100) as usize,
     }
-
-    fn below(&mut self, end: u64) -> u64 {
-        self.next() % end
-    }
-
-    /// Mostly small, now and then so large that it needs a region of its own.
-    fn size(&mut self) -> usize {
-        match self.below(500) {
-            0 => self.below(3_000_000) as usize,
-            1..10 => self.below(300_000) as usize,
-            10..100 => self.below(5_000) as usize,
-            _ => self.below(100) as usize,
-        }
-    }
-}
-
-/// Starts a process in that place.
-fn start(world: &World, place: usize, seed: u64) -> i32 {
-    // SAFETY: this process has one thread, so the child may do what its parent might.
-    let pid = unsafe { libc::fork() };
-    assert!(pid >= 0, "no process can be forked");
-    if pid > 0 {
-        return pid;
-    }
-    // SAFETY: takes integers.
-    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-    let _ = catch_unwind(AssertUnwindSafe(|| world.work(place, seed)));
-    // SAFETY: ends the process at once.
-    unsafe { libc::_exit(101) }
-}
-
-/// Whether it was this process's kill that ended it.
-fn kill_and_reap(pid: i32) -> bool {
-    // SAFETY: takes integers; it is not reaped yet, so that the number is its own.
-    unsafe { libc::kill(pid, libc::SIGKILL) };
-    let mut status = 0;
-    // SAFETY: `status` lives through the call.
-    let mut reap = || unsafe { libc::waitpid(pid, &mut status, 0) };
-    while reap() != pid {}
-    libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGKILL
-}
-
-fn own(path: &str) -> usize {
-    std::fs::read_dir(path).map_or(0, Iterator::count)
 }
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().collect();
-    let seconds = match arguments.iter().position(|argument| argument == "--seconds") {
-        Some(at) => {
-            arguments.get(at + 1).and_then(|text| text.parse().ok()).expect("--seconds takes a number")
-        }
-        None => 20,
-    };
-    let (descriptors, files) = (own("/proc/self/fd"), own("/dev/shm"));
+    let seconds = seconds();
+    let (descriptors, files) = (entries("/proc/self/fd"), entries("/dev/shm"));
     let begin = Instant::now();
-    let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ u64::from(std::process::id()));
+    let mut random = Random::of_this_run();
     let world = World::new(RATE * seconds).expect("queues can be made");
-    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start(&world, place, random.next() | 1));
+    let start_in = |place, seed| start(|| world.work(place, seed));
+    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start_in(place, random.next() | 1));
     let (mut kills, mut allowed, mut longest, mut largest) = (0_u64, 0_u64, Duration::ZERO, 0_u64);
     let mut by_itself = 0_u64;
     while begin.elapsed() < Duration::from_secs(seconds) {
@@ -389,7 +339,7 @@ fn main() -> ExitCode {
         allowed += world.taking[place].swap(0, SeqCst);
         kills += 1;
         world.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
-        places[place] = start(&world, place, random.next() | 1);
+        places[place] = start_in(place, random.next() | 1);
     }
     for (place, pid) in places.into_iter().enumerate() {
         by_itself += u64::from(!kill_and_reap(pid));
@@ -417,7 +367,8 @@ fn main() -> ExitCode {
     println!("{:>12} KiB was the most memory that the growing queue had", largest >> 10);
     println!("{:>12.1} ms was the longest that anybody was at one operation", longest.as_secs_f64() * 1e3);
     println!("{by_itself:>12} ended by themselves");
-    let left = (own("/proc/self/fd").saturating_sub(descriptors), own("/dev/shm").saturating_sub(files));
+    let left =
+        (entries("/proc/self/fd").saturating_sub(descriptors), entries("/dev/shm").saturating_sub(files));
     println!("left behind: {} descriptors, {} files; all queues work: {works}", left.0, left.1);
     let bad: u64 = counts[Count::Duplicated as usize..].iter().sum();
     let progress = counts[Count::Puts as usize] > 0 && counts[Count::Gets as usize] > 0;
