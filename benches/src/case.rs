@@ -1,6 +1,9 @@
 //! One comparison: how it is measured and judged.
 
+use std::fmt;
 use std::time::{Duration, Instant};
+
+use serde::Serialize;
 
 /// Ours beside a peer's.
 pub(crate) struct Case {
@@ -79,8 +82,8 @@ impl Unit {
 }
 
 impl Case {
-    /// Measures both in turn and prints the line; says whether the goal is reached.
-    pub(crate) fn measure(mut self, quick: bool) -> bool {
+    /// Measures both in turn and prints a line for each value that is judged.
+    pub(crate) fn measure(mut self, quick: bool) -> Vec<Outcome> {
         let rounds = if quick { self.rounds.div_ceil(10) } else { self.rounds };
         let (mut ours, mut theirs) = (Vec::new(), Vec::new());
         for round in 0..rounds + 1 {
@@ -91,43 +94,76 @@ impl Case {
                 theirs.push(their);
             }
         }
-        let reached = self.judge("", self.goal, median(&mut ours), median(&mut theirs));
-        let Goal::MedianAndMaxAtMost(_, most) = self.goal else { return reached };
-        reached & self.judge("-max", Goal::AtMost(most), max(&ours), max(&theirs))
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        let middle = Outcome::new(&self, "", self.goal, (&ours, &theirs), |times| times[times.len() / 2]);
+        let Goal::MedianAndMaxAtMost(_, most) = self.goal else { return vec![middle] };
+        let last = |times: &[Duration]| times[times.len() - 1];
+        vec![middle, Outcome::new(&self, "-max", Goal::AtMost(most), (&ours, &theirs), last)]
     }
+}
 
-    /// Prints the line; says whether the goal is reached.
-    fn judge(&self, suffix: &str, goal: Goal, ours: Duration, theirs: Duration) -> bool {
-        let unit = self.unit.name();
-        let (ours, theirs) = (self.unit.of(ours), self.unit.of(theirs));
+/// What came of a case.
+#[derive(Serialize)]
+pub(crate) struct Outcome {
+    pub(crate) id: String,
+    pub(crate) peer: &'static str,
+    unit: &'static str,
+    /// In that unit, what is judged.
+    ours: f64,
+    theirs: f64,
+    /// Ours in units of the peer's.
+    pub(crate) ratio: f64,
+    goal: String,
+    /// How far the goal is exceeded: 1 is just reached, more is better. Without a goal, `None`.
+    pub(crate) reach: Option<f64>,
+    /// In that unit, all rounds.
+    our_rounds: Vec<f64>,
+    their_rounds: Vec<f64>,
+}
+
+impl Outcome {
+    fn new(
+        case: &Case,
+        suffix: &str,
+        goal: Goal,
+        (our_rounds, their_rounds): (&[Duration], &[Duration]),
+        pick: impl Fn(&[Duration]) -> Duration,
+    ) -> Outcome {
+        let unit = case.unit.name();
+        let (ours, theirs) = (case.unit.of(pick(our_rounds)), case.unit.of(pick(their_rounds)));
         let ratio = ours / theirs;
-        let (goal, reached) = match goal {
-            Goal::RatioAtMost(most) => (format!("<={most}"), ratio <= most),
-            Goal::RatioAtLeast(least) => (format!(">={least}"), ratio >= least),
-            Goal::AtLeast(least) => (format!(">={least}{unit}"), ours >= least),
+        let (goal, reach) = match goal {
+            Goal::RatioAtMost(most) => (format!("<={most}"), Some(most / ratio)),
+            Goal::RatioAtLeast(least) => (format!(">={least}"), Some(ratio / least)),
+            Goal::AtLeast(least) => (format!(">={least}{unit}"), Some(ours / least)),
             Goal::AtMost(most) | Goal::MedianAndMaxAtMost(most, _) => {
-                (format!("<={most}{unit}"), ours <= most)
+                (format!("<={most}{unit}"), Some(most / ours))
             }
-            Goal::None => ("none".to_owned(), true),
+            Goal::None => ("none".to_owned(), None),
         };
-        println!(
-            "CASE {}{suffix} ours {ours:.precision$} {unit} {} {theirs:.precision$} ratio {ratio:.2} goal {goal} {}",
-            self.id,
-            self.peer,
-            if reached { "OK" } else { "MISS" },
-            precision = if ours.min(theirs) < 0.1 { 4 } else { 2 },
-        );
-        reached
+        let all = |times: &[Duration]| times.iter().map(|&time| case.unit.of(time)).collect();
+        let (our_rounds, their_rounds) = (all(our_rounds), all(their_rounds));
+        let id = format!("{}{suffix}", case.id);
+        Outcome { id, peer: case.peer, unit, ours, theirs, ratio, goal, reach, our_rounds, their_rounds }
+    }
+
+    /// Whether it is good enough.
+    pub(crate) fn is_reached(&self) -> bool {
+        self.reach.is_none_or(|reach| reach >= 1.0)
     }
 }
 
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-fn max(times: &[Duration]) -> Duration {
-    times.iter().copied().max().unwrap_or_default()
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Outcome { id, peer, unit, ours, theirs, ratio, goal, .. } = self;
+        let precision = if ours.min(*theirs) < 0.1 { 4 } else { 2 };
+        let verdict = if self.is_reached() { "OK" } else { "MISS" };
+        write!(
+            f,
+            "CASE {id} ours {ours:.precision$} {unit} {peer} {theirs:.precision$} ratio {ratio:.2} goal {goal} {verdict}"
+        )
+    }
 }
 
 /// How long `f` takes.

@@ -1,7 +1,7 @@
 //! The ipc crates beside their peers, in one run, so that the ratios hold on a busy machine too.
 //!
 //! ```text
-//! cargo run --release -p benches -- compare [--only PREFIX] [--quick]
+//! cargo run --release -p benches -- compare [--only PREFIX] [--quick] [--output FOLDER]
 //! ```
 //!
 //! Prints a line for each case: `CASE id ours VALUE UNIT PEER VALUE ratio R goal G OK|MISS`. Rounds of ours and the
@@ -10,6 +10,7 @@
 mod case;
 mod contest;
 mod lock;
+mod output;
 #[cfg(feature = "peers")]
 mod peers;
 mod process;
@@ -17,11 +18,10 @@ mod queue;
 mod raw;
 mod stream;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-
-use crate::case::Case;
 
 #[derive(Parser)]
 #[command(about = "Measures the ipc crates beside their peers")]
@@ -35,6 +35,9 @@ struct Arguments {
     /// Fewer rounds: for a look, not for a figure.
     #[arg(long)]
     quick: bool,
+    /// Write the figures of all rounds (compare.json) and a picture (compare.svg) into this folder.
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
     /// Fail if a goal is missed.
     #[arg(long)]
     strict: bool,
@@ -44,12 +47,21 @@ fn main() -> ExitCode {
     if process::is_plain_exit() {
         return ExitCode::SUCCESS;
     }
-    let Arguments { only, quick, strict, .. } = Arguments::parse();
-    let cases: Vec<Case> =
-        [process::cases(), lock::cases(quick), queue::cases()].into_iter().flatten().collect();
-    let mut missed = false;
-    for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {
-        missed |= !case.measure(quick);
+    let arguments = Arguments::parse();
+    let cases = [process::cases(), lock::cases(arguments.quick), queue::cases()];
+    let mut outcomes = Vec::new();
+    for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
+        for outcome in case.measure(arguments.quick) {
+            println!("{outcome}");
+            outcomes.push(outcome);
+        }
     }
-    ExitCode::from(u8::from(strict && missed))
+    let missed: Vec<_> =
+        outcomes.iter().filter(|outcome| !outcome.is_reached()).map(|outcome| &*outcome.id).collect();
+    println!("SUMMARY {} cases, {} missed: {}", outcomes.len(), missed.len(), missed.join(" "));
+    if let Err(error) = arguments.output.map_or(Ok(()), |folder| output::write(&folder, &outcomes)) {
+        eprintln!("compare: {error}");
+        return ExitCode::FAILURE;
+    }
+    ExitCode::from(u8::from(arguments.strict && !missed.is_empty()))
 }

@@ -1,0 +1,69 @@
+//! The outcomes as files: all figures, and a picture.
+
+use std::error::Error;
+use std::fs::{self, File};
+use std::path::Path;
+
+use plotters::prelude::*;
+
+use crate::case::Outcome;
+
+/// Readable on white and on dark.
+const OK: RGBColor = RGBColor(46, 139, 87);
+const MISS: RGBColor = RGBColor(200, 80, 60);
+const TEXT: RGBColor = RGBColor(128, 128, 128);
+const WIDTH: u32 = 900;
+const LINE: u32 = 22;
+
+/// Writes `compare.json` and `compare.svg`.
+pub(crate) fn write(folder: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
+    fs::create_dir_all(folder)?;
+    serde_json::to_writer_pretty(File::create(folder.join("compare.json"))?, outcomes)?;
+    draw(&folder.join("compare.svg"), outcomes)
+}
+
+/// A bar for each case that has a goal: how far it is exceeded, on a logarithmic scale.
+fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
+    let bars: Vec<_> = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.reach?))).collect();
+    if bars.is_empty() {
+        return Ok(());
+    }
+    let root = SVGBackend::new(path, (WIDTH, bars.len() as u32 * LINE + 90)).into_drawing_area();
+    let least = bars.iter().map(|bar| bar.1).fold(0.5, f64::min) * 0.8;
+    let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
+    let count = bars.len() as i32;
+    let mut chart = ChartBuilder::on(&root)
+        .caption("Times the goal (1: just reached; more is better)", ("sans-serif", 16, &TEXT))
+        .margin(10)
+        .x_label_area_size(30)
+        .y_label_area_size(330)
+        .build_cartesian_2d((least..most).log_scale(), (0..count - 1).into_segmented())?;
+    let name = |segment: &SegmentValue<i32>| match segment {
+        SegmentValue::CenterOf(line) => {
+            bars.get((count - 1 - line) as usize).map_or(String::new(), |(outcome, _)| {
+                format!("{} : {} ({:.2}x)", outcome.id, outcome.peer, outcome.ratio)
+            })
+        }
+        _ => String::new(),
+    };
+    chart
+        .configure_mesh()
+        .disable_y_mesh()
+        .axis_style(TEXT)
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(TEXT.mix(0.4))
+        .label_style(("sans-serif", 12, &TEXT))
+        .y_labels(bars.len())
+        .y_label_formatter(&name)
+        .draw()?;
+    chart.draw_series(bars.iter().enumerate().map(|(line, &(outcome, reach))| {
+        let line = count - 1 - line as i32;
+        let (from, to) = (SegmentValue::Exact(line), SegmentValue::Exact(line + 1));
+        let color = if outcome.is_reached() { OK } else { MISS };
+        let mut bar = Rectangle::new([(1.0, from), (reach, to)], color.filled());
+        bar.set_margin(3, 3, 0, 0);
+        bar
+    }))?;
+    root.present()?;
+    Ok(())
+}
