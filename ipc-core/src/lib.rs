@@ -20,6 +20,7 @@ mod name;
 mod own;
 mod participant;
 mod place;
+mod refusal;
 mod segment;
 mod sys;
 pub mod transfer;

@@ -1,61 +1,6 @@
 //! What the verbs refuse with. A value that was not taken is inside.
 
-use std::error;
-use std::fmt;
-
-use ipc_core::Error;
-
-macro_rules! refusals {
-    (@inner $name:ident $($with_value:ident)+) => {
-        impl<T> $name<T> {
-            /// The value that was not taken.
-            pub fn into_inner(self) -> T {
-                match self {
-                    $($name::$with_value(value) => value,)+
-                    $name::Fault(value, _) => value,
-                }
-            }
-        }
-    };
-    ($($(#[$doc:meta])* $name:ident $(<$value:ident>)? {
-        $($(#[$variant_doc:meta])* $variant:ident $(($held:ty))? => $text:literal,)+
-    })+) => { $(
-        $(#[$doc])*
-        #[non_exhaustive]
-        pub enum $name $(<$value>)? {
-            $($(#[$variant_doc])* $variant $(($held))?,)+
-            /// Something else is wrong, and says what.
-            Fault($($value,)? Error),
-        }
-
-        impl $(<$value>)? fmt::Debug for $name $(<$value>)? {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $($name::$variant { .. } => f.write_str(stringify!($variant)),)+
-                    $name::Fault(.., error) => f.debug_tuple("Fault").field(error).finish(),
-                }
-            }
-        }
-
-        impl $(<$value>)? fmt::Display for $name $(<$value>)? {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                match self {
-                    $($name::$variant { .. } => f.write_str($text),)+
-                    $name::Fault(.., error) => error.fmt(f),
-                }
-            }
-        }
-
-        impl $(<$value>)? error::Error for $name $(<$value>)? {
-            fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-                match self {
-                    $name::Fault(.., error) => error.source(),
-                    _ => None,
-                }
-            }
-        }
-    )+ };
-}
+use ipc_core::refusals;
 
 refusals! {
     /// A `put` was refused.
