@@ -95,7 +95,14 @@ pub struct Bytes<'a> {
     record: Record,
 }
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
+    /// Those of a record, if they are within the segment.
+    #[inline]
+    pub(crate) fn new(segment: &'a Segment, record: Record) -> Result<Bytes<'a>> {
+        segment.bytes(record.at, record.len)?;
+        Ok(Bytes { segment, record })
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         self.record.len
@@ -113,6 +120,15 @@ impl Bytes<'_> {
         let at = self.record.at + offset.min(self.record.len) as u64;
         memory::read_into(self.segment, at, &mut buffer[..len]).expect("checked when it was found");
         len
+    }
+
+    /// Appends a copy of them.
+    ///
+    /// # Errors
+    /// No memory left.
+    #[inline]
+    pub fn append_to(&self, to: &mut Vec<u8>) -> Result<()> {
+        memory::read(self.segment, self.record, to)
     }
 
     /// A copy of them.
@@ -199,8 +215,7 @@ pub(crate) fn get_with<R>(
 ) -> Result<R, GetRefused> {
     let mut getting = Getting::new(core);
     let record = getting.begin(patient, gone)?;
-    core.segment().bytes(record.at, record.len)?;
-    let result = f(Bytes { segment: core.segment(), record });
+    let result = f(Bytes::new(core.segment(), record)?);
     getting.take();
     getting.finish();
     Ok(result)
@@ -221,12 +236,11 @@ pub(crate) fn get_many(
     let mut next = Some(getting.begin(patient, gone)?);
     let mut count = 0;
     while let Some(record) = next {
-        match core.segment().bytes(record.at, record.len) {
+        match Bytes::new(core.segment(), record) {
             Err(error) if count == 0 => return Err(error.into()),
             Err(_) => break,
-            Ok(_) => {}
+            Ok(bytes) => f(bytes),
         }
-        f(Bytes { segment: core.segment(), record });
         getting.take();
         count += 1;
         next = if count < max { getting.next() } else { None };

@@ -28,9 +28,11 @@ impl Clone for Core {
 }
 
 /// How long a verb waits.
-#[derive(Clone, Copy)]
-pub(crate) enum Patient {
+#[derive(Debug, Clone, Copy)]
+pub enum Patient {
+    /// Not at all; but for others that are in the middle of a copy.
     Not,
+    /// Until then; for ever if there is no time.
     Until(Option<Instant>),
 }
 
@@ -93,7 +95,7 @@ impl Core {
         Core::at(segment)
     }
 
-    fn at(segment: &Segment) -> Result<Core> {
+    pub(crate) fn at(segment: &Segment) -> Result<Core> {
         Place::new(segment, 0).map(Core::new)
     }
 
@@ -112,7 +114,7 @@ impl Core {
     }
 
     #[inline]
-    fn ring(&self) -> Ring<'_> {
+    pub(crate) fn ring(&self) -> Ring<'_> {
         Ring { queue: &self.place, segment: self.segment() }
     }
 
@@ -148,6 +150,24 @@ impl Core {
             self.repair(end);
         }
         end.lock.unlock();
+    }
+
+    /// Runs `f` within the lock of an end; `None` if that is not to be had.
+    pub(crate) fn within<R>(&self, end: &End, patient: Patient, f: impl FnOnce() -> R) -> Option<R> {
+        self.enter(end, self.me(), patient).ok()?;
+        let result = f();
+        self.leave(end);
+        Some(result)
+    }
+
+    /// The same, if the lock is free.
+    pub(crate) fn within_free<R>(&self, end: &End, f: impl FnOnce() -> R) -> Option<R> {
+        if end.lock.try_lock(self.segment(), self.me())? == Acquired::OwnerDied {
+            self.repair(end);
+        }
+        let result = f();
+        self.leave(end);
+        Some(result)
     }
 
     #[cold]
@@ -364,6 +384,17 @@ impl<'a> Putting<'a> {
         }
     }
 
+    /// As [`begin`](Putting::begin), if there is room; `patient` is about the lock alone.
+    #[inline]
+    pub(crate) fn begin_now(&mut self, len: usize, patient: Patient) -> Result<(), PutRefused> {
+        self.try_begin(self.core.identity(), len, patient, None)
+    }
+
+    #[inline]
+    pub(crate) fn segment(&self) -> &'a Segment {
+        self.core.segment()
+    }
+
     #[inline]
     fn try_begin(
         &mut self,
@@ -434,12 +465,20 @@ impl<'a> Putting<'a> {
     /// Lets the others see the records.
     #[inline]
     pub(crate) fn commit(&mut self) {
+        if self.show() {
+            self.core.queue().tail.moved(self.count);
+        }
+    }
+
+    /// The same, but wakes nobody; whether it did.
+    #[inline]
+    pub(crate) fn show(&mut self) -> bool {
         if !self.is_inside() {
-            return;
+            return false;
         }
         self.writer.commit();
         self.leave();
-        self.core.queue().tail.moved(self.count);
+        true
     }
 
     #[inline]
@@ -482,6 +521,17 @@ impl<'a> Getting<'a> {
             Err(GetRefused::Empty) => self.wait(me, patient, gone),
             result => result,
         }
+    }
+
+    /// As [`begin`](Getting::begin), if there is a record; `patient` is about the lock alone.
+    #[inline]
+    pub(crate) fn begin_now(&mut self, patient: Patient) -> Result<Record, GetRefused> {
+        self.try_begin(self.core.identity(), patient)
+    }
+
+    #[inline]
+    pub(crate) fn segment(&self) -> &'a Segment {
+        self.core.segment()
     }
 
     #[inline]
@@ -556,10 +606,19 @@ impl<'a> Getting<'a> {
     /// Tells those who wait for room.
     #[inline]
     pub(crate) fn finish(&mut self) {
-        if self.is_inside() {
-            self.leave();
+        if self.end() {
             self.core.queue().head.moved(self.count);
         }
+    }
+
+    /// The same, but tells nobody; whether it did.
+    #[inline]
+    pub(crate) fn end(&mut self) -> bool {
+        let inside = self.is_inside();
+        if inside {
+            self.leave();
+        }
+        inside
     }
 
     #[inline]

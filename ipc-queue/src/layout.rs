@@ -33,6 +33,8 @@ pub(crate) const JUMP: u64 = 1 << 63;
 
 /// The capacity of a queue without a bound.
 pub(crate) const UNBOUNDED: u64 = u64::MAX;
+/// The capacity of a ring that is bound by its bytes instead.
+pub(crate) const ONE_REGION: u64 = u64::MAX - 1;
 
 /// Where items come in, or go out. Changed by the holder of its lock alone.
 ///
@@ -99,5 +101,6 @@ const _: () = {
     assert!(offset_of!(End, signal) == 120);
     assert!(size_of::<End>() == 256);
     assert!(offset_of!(Queue, capacity) == 512);
-    assert!(size_of::<Queue>() <= 1 << MIN_CLASS);
+    // What lies behind belongs to those who build on the ring.
+    assert!(size_of::<Queue>() <= 1024 && 1024 < 1 << MIN_CLASS);
 };

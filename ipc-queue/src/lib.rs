@@ -9,6 +9,7 @@ mod joinable;
 mod layout;
 mod memory;
 mod queue;
+pub mod raw;
 mod region;
 mod ring;
 mod roles;

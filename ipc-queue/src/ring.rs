@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 
 use ipc_core::{Cause, Error, Result, Segment};
 
-use crate::layout::{End, JUMP, MAX_CLASS, PRESENT, Queue};
+use crate::layout::{End, JUMP, MAX_CLASS, ONE_REGION, PRESENT, Queue};
 use crate::memory;
 use crate::region::{KEPT_CLASS, ROOMY_CLASS, Region, WORD, record_len};
 
@@ -305,7 +305,15 @@ impl Writer<'_> {
         };
         match place {
             Some(at) => Ok(at),
-            None => self.enter_larger(region, need, len),
+            None if self.ring.queue.capacity.load(Ordering::Relaxed) != ONE_REGION => {
+                self.enter_larger(region, need, len)
+            }
+            // There will be room when the rest is read.
+            None if need <= region.len() / 2 => Err(Refused::Full),
+            None => match self.enter_larger(region, need, len) {
+                Err(Refused::Fault(_)) if backlog > 0 => Err(Refused::Full),
+                entered => entered,
+            },
         }
     }
 

@@ -77,14 +77,14 @@ impl<'a> Waiter<'a> {
 
     /// Waits for a while, or until `ready`, which is asked again and again. `count` says how much there is to do then.
     pub(crate) fn wait(&mut self, pace: &Pace, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> Slept {
-        if pace.spin(&ready, count) || (0..YIELDS).any(|_| yield_to_others(&ready)) {
+        if pace.look(&ready, count) {
             return Slept::Woken;
         }
         let signal = self.end.signal.load(Ordering::Acquire);
         let _asleep = Asleep::new(self.end);
         // Who moves the end looks then whether somebody sleeps, without a fence, which would cost more than all the rest.
         // Until what was stored here and there is seen on both sides takes less time than this.
-        if (0..spins().min(6)).any(|step| spin(step, &ready)) || ready() {
+        if Pace::settle(&ready) {
             return Slept::Woken;
         }
         let _waiting = self.end.waiters.enter(self.segment, self.me);
@@ -140,9 +140,19 @@ impl Drop for Asleep<'_> {
 /// that one who follows right behind the other makes both slow: where much comes soon, it is better to let some
 /// gather. Where one thing comes at a time, nothing is waited for.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(AtomicU32);
+pub struct Pace(AtomicU32);
 
 impl Pace {
+    /// Looks for a moment whether it is `ready`, without sleeping. `count` says how much there is to do then.
+    pub fn look(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
+        self.spin(&ready, count) || (0..YIELDS).any(|_| yield_to_others(&ready))
+    }
+
+    /// Looks after noting that one waits, for as long as it takes until what was stored on both sides is seen on both.
+    pub fn settle(ready: impl Fn() -> bool) -> bool {
+        (0..spins().min(6)).any(|step| spin(step, &ready)) || ready()
+    }
+
     /// Looks ever more seldom, from the first step on.
     fn spin(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
         let first = self.0.load(Ordering::Relaxed);
