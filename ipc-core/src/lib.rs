@@ -8,6 +8,7 @@ mod bell;
 mod blob;
 #[cfg(feature = "codec")]
 pub mod codec;
+mod cpus;
 mod deadline;
 mod error;
 mod fork;
@@ -27,6 +28,7 @@ pub mod transfer;
 mod watch;
 
 pub use blob::Blob;
+pub use cpus::can_spin;
 pub use deadline::{deadline, monotonic, monotonic_coarse};
 pub use error::{Cause, Error, Result};
 pub use header::Spec;

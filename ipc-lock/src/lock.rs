@@ -208,12 +208,8 @@ impl RawLock {
 
 #[cfg(not(loom))]
 fn spins() -> u32 {
-    use std::sync::OnceLock;
-    static SPINS: OnceLock<u32> = OnceLock::new();
     // On one CPU the owner cannot run while somebody spins.
-    *SPINS.get_or_init(|| {
-        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 100 } else { 0 }
-    })
+    if ipc_core::can_spin() { 100 } else { 0 }
 }
 
 #[cfg(loom)]

@@ -563,13 +563,15 @@ impl<'a> Getting<'a> {
             Waiter::new(core.segment(), me.id().word(), &core.queue().tail, deadline, gone.is_some());
         loop {
             let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
+            if slept != Slept::TimedOut {
+                match self.try_begin(me, patient) {
+                    Err(GetRefused::Empty) => {}
+                    result => return result,
+                }
+            }
             let is_over = is_over();
             if is_over || slept == Slept::TimedOut || has_passed(deadline) {
                 return self.last_try(me, patient, is_over);
-            }
-            match self.try_begin(me, patient) {
-                Err(GetRefused::Empty) => {}
-                result => return result,
             }
         }
     }

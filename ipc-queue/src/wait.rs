@@ -1,7 +1,6 @@
 //! Waiting until an end of the queue moves.
 
 use std::hint;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
@@ -49,6 +48,8 @@ pub(crate) struct Waiter<'a> {
     me: u32,
     end: &'a End,
     sleep: Sleep,
+    /// Something has happened since it slept, so that more may soon.
+    is_busy: bool,
 }
 
 enum Sleep {
@@ -72,12 +73,12 @@ impl<'a> Waiter<'a> {
         } else {
             Sleep::Plain(Patience::for_signal(deadline))
         };
-        Waiter { segment, me, end, sleep }
+        Waiter { segment, me, end, sleep, is_busy: true }
     }
 
     /// Waits for a while, or until `ready`, which is asked again and again. `count` says how much there is to do then.
     pub(crate) fn wait(&mut self, pace: &Pace, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> Slept {
-        if pace.look(&ready, count) {
+        if self.is_busy && pace.look(&ready, count) {
             return Slept::Woken;
         }
         let signal = self.end.signal.load(Ordering::Acquire);
@@ -88,7 +89,7 @@ impl<'a> Waiter<'a> {
             return Slept::Woken;
         }
         let _waiting = self.end.waiters.enter(self.segment, self.me);
-        match &mut self.sleep {
+        let slept = match &mut self.sleep {
             Sleep::Plain(patience) => patience.sleep(&self.end.signal, signal),
             Sleep::Watching { lookout, dead } => {
                 let (segment, me) = (self.segment, self.me);
@@ -100,7 +101,9 @@ impl<'a> Waiter<'a> {
                 dead.extend(found);
                 slept
             }
-        }
+        };
+        self.is_busy = slept == Slept::Woken;
+        slept
     }
 }
 
@@ -140,7 +143,29 @@ impl Drop for Asleep<'_> {
 /// that one who follows right behind the other makes both slow: where much comes soon, it is better to let some
 /// gather. Where one thing comes at a time, nothing is waited for.
 #[derive(Debug, Default)]
-pub struct Pace(AtomicU32);
+pub struct Pace {
+    step: AtomicU32,
+    waits: AtomicU32,
+    /// Waits in a row that nothing came of.
+    misses: AtomicU32,
+}
+
+/// The first step at most: less than a microsecond.
+const MOST: u32 = 5;
+
+/// Every so many waits it is tried whether much would gather: as long as each thing is taken as it comes, one does not see
+/// it.
+const TRY: u32 = 64;
+
+/// So many looks come one right after the other.
+const LOOKS: usize = 32;
+
+/// After so many waits in a row that nothing came of, the other side is not running, or takes long. Most of the time it
+/// is better to sleep at once then.
+const MISSES: u32 = 4;
+
+/// But every so many waits it is tried again.
+const RETRY: u32 = 16;
 
 impl Pace {
     /// Looks for a moment whether it is `ready`, without sleeping. `count` says how much there is to do then.
@@ -150,30 +175,48 @@ impl Pace {
 
     /// Looks after noting that one waits, for as long as it takes until what was stored on both sides is seen on both.
     pub fn settle(ready: impl Fn() -> bool) -> bool {
-        (0..spins().min(6)).any(|step| spin(step, &ready)) || ready()
+        (0..spins().min(6)).any(|step| spin(1 << step, &ready)) || ready()
     }
 
-    /// Looks ever more seldom, from the first step on.
+    /// Looks all the time for a while, then ever more seldom.
     fn spin(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
-        let first = self.0.load(Ordering::Relaxed);
-        let Some(step) = (first..spins()).find(|&step| spin(step, &ready)) else { return false };
-        let gathered = step == first && (first < 2 || count() > 2);
-        self.0
-            .store(if gathered { (first + 1).min(MOST) } else { first.saturating_sub(1) }, Ordering::Relaxed);
-        true
+        if spins() == 0 {
+            return false;
+        }
+        let [step, waits, misses] =
+            [&self.step, &self.waits, &self.misses].map(|number| number.load(Ordering::Relaxed));
+        self.waits.store(waits.wrapping_add(1), Ordering::Relaxed);
+        if misses >= MISSES && waits % RETRY != 0 {
+            return false;
+        }
+        let trying = step < MOST && waits % TRY == TRY - 1;
+        let first = if trying { MOST } else { step };
+        if spin(1 << first, &ready) {
+            let next = match count() {
+                9.. if trying => MOST,
+                _ if trying => step,
+                3.. => (step + 1).min(MOST),
+                _ if step < 2 => step + 1,
+                _ => step - 1,
+            };
+            self.step.store(next, Ordering::Relaxed);
+            self.misses.store(0, Ordering::Relaxed);
+            return true;
+        }
+        self.step.store(step.saturating_sub(1), Ordering::Relaxed);
+        let came = (0..LOOKS).any(|_| spin(1, &ready)) || (1..spins()).any(|step| spin(1 << step, &ready));
+        self.misses.store(if came { 0 } else { misses.saturating_add(1) }, Ordering::Relaxed);
+        came
     }
 }
-
-/// The first step at most: about a microsecond.
-const MOST: u32 = 5;
 
 /// Looks for a moment whether it is `ready`, without sleeping.
 pub(crate) fn spin_until(ready: &impl Fn() -> bool) -> bool {
-    (0..spins()).any(|step| spin(step, ready)) || (0..YIELDS).any(|_| yield_to_others(ready))
+    (0..spins()).any(|step| spin(1 << step, ready)) || (0..YIELDS).any(|_| yield_to_others(ready))
 }
 
-fn spin(step: u32, ready: impl Fn() -> bool) -> bool {
-    for _ in 0..1 << step {
+fn spin(pauses: u32, ready: impl Fn() -> bool) -> bool {
+    for _ in 0..pauses {
         hint::spin_loop();
     }
     ready()
@@ -188,13 +231,11 @@ fn yield_to_others(ready: impl Fn() -> bool) -> bool {
     ready()
 }
 
-/// How many times to look before sleeping: for about as long as it takes to sleep and be woken.
+/// How many steps to look before sleeping: for about as long as it takes to sleep and be woken. Each takes twice as long
+/// as the one before.
 fn spins() -> u32 {
-    static SPINS: OnceLock<u32> = OnceLock::new();
     // On one CPU nobody else can run while somebody spins.
-    *SPINS.get_or_init(|| {
-        if std::thread::available_parallelism().is_ok_and(|cpus| cpus.get() > 1) { 7 } else { 0 }
-    })
+    if ipc_core::can_spin() { 8 } else { 0 }
 }
 
 #[cfg(test)]

@@ -27,6 +27,12 @@ pub(crate) fn life() -> Life {
     Life { pid, start: read_stat(pid).map_or(0, |stat| stat.start) }
 }
 
+/// CPUs that are switched on.
+pub(crate) fn cpus() -> usize {
+    // SAFETY: it takes a number and gives one.
+    usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
+}
+
 /// Whether that very process still runs. A zombie does not, nor does one that the kernel has begun to take down, which
 /// takes long if it has much memory: it runs no code any more. One that is stopped does.
 pub(crate) fn is_alive(life: Life, start_is_known: bool) -> bool {
