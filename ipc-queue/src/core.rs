@@ -1,10 +1,11 @@
 //! A queue of records: what all handles have in common.
 
+use std::io;
 use std::ptr;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use ipc_core::{Cause, Error, Identity, Place, Result, Segment, Spec};
+use ipc_core::{Error, Identity, Place, Result, Segment, Spec};
 use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
@@ -270,9 +271,8 @@ impl Core {
 pub(crate) fn check_capacity(kind: &str, name: Option<&str>, capacity: Option<usize>) -> Result<u64> {
     if capacity == Some(0) {
         let object = name.map_or(kind.into(), |name| format!("{kind} `{name}`"));
-        let expected = "1 or more".to_owned();
-        let cause = Cause::Mismatch { property: "capacity", found: "0".to_owned(), expected };
-        return Err(Error::new("create", object, cause));
+        let none = io::Error::new(io::ErrorKind::InvalidInput, "a capacity is 1 or more");
+        return Err(Error::new("create", object, none));
     }
     Ok(capacity.map_or(UNBOUNDED, |capacity| capacity as u64))
 }

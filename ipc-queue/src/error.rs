@@ -6,7 +6,7 @@ refusals! {
     /// A `put` was refused.
     PutError<T> {
         /// The queue was closed, or there is nobody left to get anything.
-        Closed(T) => "the queue is closed",
+        Closed(T) => "the queue is closed, or nobody is left to get from it",
     }
 
     /// A `try_put` was refused.
@@ -15,7 +15,7 @@ refusals! {
         /// There are as many items as the queue can hold.
         Full(T) => "the queue is full",
         /// The queue was closed, or there is nobody left to get anything.
-        Closed(T) => "the queue is closed",
+        Closed(T) => "the queue is closed, or nobody is left to get from it",
     }
 
     /// A `put_timeout` or `put_deadline` was refused.
@@ -24,13 +24,13 @@ refusals! {
         /// The queue was full all the time.
         Timeout(T) => "the queue was full all the time",
         /// The queue was closed, or there is nobody left to get anything.
-        Closed(T) => "the queue is closed",
+        Closed(T) => "the queue is closed, or nobody is left to get from it",
     }
 
     /// A `get` has nothing.
     GetError {
         /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
-        Closed => "the queue is closed and empty",
+        Closed => "the queue is empty, and nothing will come: it is closed, or nobody is left to put",
     }
 
     /// A `try_get` has nothing.
@@ -39,7 +39,7 @@ refusals! {
         /// There is nothing now.
         Empty => "the queue is empty",
         /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
-        Closed => "the queue is closed and empty",
+        Closed => "the queue is empty, and nothing will come: it is closed, or nobody is left to put",
     }
 
     /// A `get_timeout` or `get_deadline` has nothing.
@@ -48,7 +48,7 @@ refusals! {
         /// The queue was empty all the time.
         Timeout => "the queue was empty all the time",
         /// Nothing is left, and nothing will come: the queue was closed, or there is nobody left to put anything.
-        Closed => "the queue is closed and empty",
+        Closed => "the queue is empty, and nothing will come: it is closed, or nobody is left to put",
     }
 }
 

@@ -28,6 +28,7 @@ fn consumers_end_when_the_last_producer_is_dropped_and_not_before() {
     assert_eq!(consumer.try_get().unwrap(), 2);
     assert_eq!(consumer.get_timeout(SHORT).unwrap(), 3);
     assert!(matches!(consumer.get(), Err(GetError::Closed)));
+    assert!(consumer.get().unwrap_err().to_string().contains("nobody is left to put"));
     assert!(matches!(consumer.try_get(), Err(TryGetError::Closed)));
     assert!(matches!(consumer.get_timeout(LONG), Err(GetTimeoutError::Closed)));
     assert!(matches!(consumer.get_many(3), Err(GetError::Closed)));
@@ -175,6 +176,8 @@ fn producers_are_refused_when_the_last_consumer_is_dropped() {
     assert!(matches!(producer.put_timeout(3, LONG).unwrap_err().into_inner(), 3));
     assert!(matches!(producer.put_all([3, 4]), Err(PutError::Closed(rest)) if rest == [3, 4]));
     assert!(!queue.is_closed());
+    // So the words do not say that it is.
+    assert!(producer.put(3).unwrap_err().to_string().contains("nobody is left to get"));
     // The queue itself can do everything, as ever.
     queue.put(3).unwrap();
     // And another consumer gets all.
