@@ -1,3 +1,5 @@
+// The first definition holds: in the documentation, where there is no such page, the link goes to the type.
+#![doc = "[JOINABLE.md]: JoinableQueue\n\n"]
 #![doc = include_str!("../README.md")]
 #![deny(unsafe_code)]
 
@@ -16,6 +18,9 @@ mod roles;
 mod values;
 mod verbs;
 mod wait;
+
+// What errors and statistics are made of.
+pub use ipc_core::{Cause, Error, Participant};
 
 pub use any::{Source, wait_any};
 pub use bytes::{Bytes, Reservation};
