@@ -1,9 +1,10 @@
 //! Waiting for several queues at once.
 
+use std::io;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Cause, Error, Result, futex};
+use ipc_core::{Error, Result, futex};
 
 use crate::core::{Core, Gone};
 use crate::queue::Queue;
@@ -61,9 +62,11 @@ const LOOK_AGAIN: Duration = Duration::from_millis(40);
 const LOOK_OFTEN: Duration = Duration::from_millis(2);
 
 /// Waits until a get on one of the queues would return at once, with an item or because it is over; says which those
-/// are, by their places in `sources`. None if the timeout passes first; `None` waits as long as it takes.
+/// are, by their places in `sources`. The list is empty if the timeout passes first. A timeout of `None` waits as long as
+/// it takes.
 ///
-/// Another process may get the item before this one does: use [`try_get`](Queue::try_get).
+/// Another process may get the item before this one does: use [`try_get`](Queue::try_get). A queue that is over is ready
+/// for ever: leave it out from then on. A [`JoinableQueue`](crate::JoinableQueue) cannot be waited for here.
 ///
 /// More than 128 queues, or a kernel before 5.16, cost a look at all of them every 2 ms.
 ///
@@ -80,14 +83,39 @@ const LOOK_OFTEN: Duration = Duration::from_millis(2);
 /// assert_eq!(wait_any(&[&orders, &bills], None)?, [1]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// Several queues, until all of them are over:
+///
+/// ```
+/// use ipc_queue::{Queue, Source, TryGetError, wait_any};
+///
+/// let queues = [Queue::unbounded()?, Queue::unbounded()?, Queue::unbounded()?];
+/// for (number, queue) in queues.iter().enumerate() {
+///     queue.put(number)?;
+///     queue.close();
+/// }
+/// let (mut open, mut sum): (Vec<_>, usize) = (queues.iter().collect(), 0);
+/// while !open.is_empty() {
+///     let sources: Vec<&dyn Source> = open.iter().map(|&queue| queue as _).collect();
+///     for place in wait_any(&sources, None)?.into_iter().rev() {
+///         match open[place].try_get() {
+///             Ok(number) => sum += number,
+///             Err(TryGetError::Empty) => {} // somebody else was first
+///             Err(TryGetError::Closed) => drop(open.remove(place)),
+///             Err(error) => return Err(error.into()),
+///         }
+///     }
+/// }
+/// assert_eq!(sum, 3);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[doc(alias = "select")]
 #[doc(alias = "connection.wait")]
 pub fn wait_any(sources: &[&dyn Source], timeout: Option<Duration>) -> Result<Vec<usize>> {
     let sources: Vec<_> = sources.iter().map(|source| source.parts()).collect();
     if sources.is_empty() {
-        let expected = "1 or more".to_owned();
-        let cause = Cause::Mismatch { property: "number", found: "0".to_owned(), expected };
-        return Err(Error::new("wait for", "queues", cause));
+        let none = io::Error::new(io::ErrorKind::InvalidInput, "there are none, and nothing would ever come");
+        return Err(Error::new("wait for", "queues", none));
     }
     let ready = || -> Vec<usize> {
         let is_ready = |(_, source): &(usize, &Parts<'_>)| source.is_ready();

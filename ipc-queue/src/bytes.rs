@@ -60,7 +60,8 @@ impl Reservation<'_> {
         self.segment.bytes(self.putting.at, self.len).expect("it was reserved")
     }
 
-    /// Puts the item.
+    /// Puts the item, all [`len`](Reservation::len) bytes of it. Where nothing was written, it has whatever was there
+    /// before.
     pub fn commit(mut self) {
         self.putting.commit();
     }

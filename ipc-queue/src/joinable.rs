@@ -110,7 +110,7 @@ impl<T> JoinableQueue<T> {
     ///
     /// # Errors
     /// There is none, or it is one of another version or for another type, which is compared by its
-    /// [name](std::any::type_name).
+    /// [name](std::any::type_name), as for [`Queue::open`](crate::Queue::open).
     pub fn open(name: &str) -> Result<JoinableQueue<T>> {
         Core::open(type_name::<T>(), name).map(JoinableQueue::from_core)
     }

@@ -87,6 +87,19 @@ impl<T: ?Sized> Queue<T> {
     ///
     /// # Errors
     /// As [`unbounded`](Queue::unbounded); the name is taken by a living process, or no name.
+    ///
+    /// ```
+    /// use ipc_queue::Queue;
+    ///
+    /// # let name = &format!("kitchen-{}", std::process::id());
+    /// # let elsewhere = name;
+    /// let orders = Queue::<(u32, String)>::create_unbounded(name)?;
+    /// // In another program:
+    /// Queue::<(u32, String)>::open(elsewhere)?.put((3, "soup".to_owned()))?;
+    /// // Here:
+    /// assert_eq!(orders.get()?, (3, "soup".to_owned()));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn create_unbounded(name: &str) -> Result<Queue<T>> {
         Core::create(type_name::<T>(), Some(name), None).map(Queue::from_core)
     }
@@ -95,7 +108,8 @@ impl<T: ?Sized> Queue<T> {
     ///
     /// # Errors
     /// There is none, or it is one of another version or for another type, which is compared by its
-    /// [name](std::any::type_name).
+    /// [name](std::any::type_name). That has the crate and the modules in it: a struct that two programs put and get stands
+    /// in a library that both use. What is in the struct is not compared.
     pub fn open(name: &str) -> Result<Queue<T>> {
         Core::open(type_name::<T>(), name).map(Queue::from_core)
     }

@@ -28,6 +28,10 @@ const LOOK: u32 = 20;
 /// When the last `Producer` of all processes is gone, dropped, exited or killed, every [`Consumer`] comes to the end.
 /// Putting is refused when the last `Consumer` is gone: at once, or within 100 ms if it was killed.
 ///
+/// One that this process keeps counts, too: move it into the arguments of the child, or drop it. And if a child with the
+/// only one is done before the next is made, consumers have come to the end: make all of them before the first child
+/// starts, or keep one until the last has started.
+///
 /// ```
 /// let queue = ipc_queue::Queue::unbounded()?;
 /// let (producer, consumer) = (queue.producer()?, queue.consumer()?);
@@ -48,7 +52,7 @@ pub struct Producer<T: ?Sized> {
 /// A handle of a [`Queue`] that can only get, and comes to an end when there is nobody left to put.
 ///
 /// It ends when nothing is left in the queue and the last [`Producer`] of all processes is gone, dropped, exited or
-/// killed; not before there has been one. See there for an example.
+/// killed; not before there has been one. If another is made later, there is more to get. See there for an example.
 pub struct Consumer<T: ?Sized> {
     pub(crate) core: Core,
     hold: Option<Hold>,

@@ -308,6 +308,19 @@ macro_rules! get_bytes_verbs {
         /// Has `f` look at the next item in place, waiting for one. Meanwhile nobody else can get anything. If it panics,
         /// or its process dies, the item is still there.
         ///
+        /// ```
+        /// let queue = ipc_queue::Queue::<[u8]>::unbounded()?;
+        /// queue.put_bytes(&[1, 0, 0, 0, 7])?;
+        /// let consumer = queue.consumer()?;
+        /// let number = consumer.get_bytes_with(|bytes| {
+        ///     let mut number = [0; 4];
+        ///     bytes.read_at(0, &mut number);
+        ///     u32::from_le_bytes(number)
+        /// })?;
+        /// assert_eq!(number, 1);
+        /// # Ok::<(), Box<dyn std::error::Error>>(())
+        /// ```
+        ///
         /// # Errors
         /// As [`get_bytes`](Self::get_bytes).
         #[inline]
