@@ -113,7 +113,7 @@ impl Error {
         self.0.operation
     }
 
-    /// What it was done to, in words: ``segment `jobs` ``.
+    /// What it was done to, in words: ``queue `jobs` ``, `unnamed queue`.
     pub fn object(&self) -> &str {
         &self.0.object
     }

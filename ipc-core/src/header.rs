@@ -149,7 +149,7 @@ pub(crate) fn expect(header: &Header, len: u64, spec: &Spec<'_>) -> Result<(), C
 pub(crate) fn label(header: &Header) -> String {
     let kind = load(&header.kind);
     match name(header) {
-        name if name.is_empty() => format!("segment of kind {kind}"),
+        name if name.is_empty() => format!("unnamed {kind}"),
         name => format!("{kind} `{name}`"),
     }
 }

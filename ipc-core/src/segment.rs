@@ -88,7 +88,7 @@ impl Segment {
     /// # Errors
     /// No memory left (with both sizes), [`Cause::FileLimit`], no descriptor left.
     pub fn anonymous(spec: &Spec<'_>) -> Result<Segment> {
-        let label = format!("segment of kind {}", spec.kind);
+        let label = format!("unnamed {}", spec.kind);
         let make = || {
             spec.check()?;
             let fd = sys::memfd(&format!("ipc-{}", spec.kind)).map_err(os)?;

@@ -222,7 +222,12 @@ fn a_handle_within_an_item_is_a_clear_error() {
     let queue = Queue::unbounded().unwrap();
     let inner = Queue::<u32>::unbounded().unwrap();
     match queue.put(inner) {
-        Err(PutError::Fault(_, error)) => assert!(error.to_string().contains("handle"), "{error}"),
+        Err(PutError::Fault(_, error)) => {
+            assert!(
+                error.to_string().contains("item of unnamed queue: cannot serialise a handle"),
+                "{error}"
+            );
+        }
         other => panic!("{other:?}"),
     }
     assert!(queue.is_empty());
