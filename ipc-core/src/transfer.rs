@@ -276,6 +276,28 @@ impl Parcel {
         Ok(Some(Parcel { bytes, fds: fds.collect() }))
     }
 
+    /// Takes the bytes out; the descriptors stay. For those who send the bytes another way.
+    pub fn take_bytes(&mut self) -> Vec<u8> {
+        match std::mem::take(&mut self.bytes) {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(blob) => blob.to_vec(),
+        }
+    }
+
+    /// Puts other bytes in the place of its own.
+    pub fn set_bytes(&mut self, bytes: Vec<u8>) {
+        self.bytes = Bytes::Own(bytes);
+    }
+
+    /// The parcel's own bytes in a packet, or in as much as is known of it; `None` if it is something else. For those who
+    /// look at what comes before they receive it.
+    pub fn bytes_in(packet: &[u8]) -> Option<&[u8]> {
+        packet.starts_with(&MAGIC).then(|| packet.get(HEAD..)).flatten()
+    }
+
+    /// How many bytes a packet has in front of those of its parcel.
+    pub const HEAD: usize = HEAD;
+
     /// How many descriptors travel with the bytes.
     pub fn handles(&self) -> usize {
         self.fds.len()

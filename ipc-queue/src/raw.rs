@@ -40,6 +40,7 @@ use crate::memory;
 use crate::region::Region;
 
 pub use crate::core::Patient;
+pub use crate::values::with_scratch;
 pub use crate::wait::Pace;
 
 /// A ring of records.

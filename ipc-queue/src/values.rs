@@ -20,7 +20,7 @@ thread_local! {
 }
 
 /// Runs `f` with an empty buffer. A value's own code may run meanwhile, and use a queue in turn: it gets another one.
-pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+pub fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>) -> R) -> R {
     let mut scratch = SCRATCH.with(Cell::take);
     scratch.clear();
     let result = f(&mut scratch);

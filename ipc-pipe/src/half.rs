@@ -1,0 +1,135 @@
+//! One direction of a connection, whatever it goes through, without a type.
+
+use std::os::fd::BorrowedFd;
+use std::time::{Duration, Instant};
+
+use ipc_core::codec::{self, CodecError};
+use ipc_core::transfer::Parcel;
+use ipc_core::{Cause, Error};
+use ipc_queue::raw::{Patient, with_scratch};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::channel::Waited;
+use crate::error::{RecvRefused, SendRefused};
+use crate::message::{Message, Place};
+use crate::parcel::PLAIN;
+use crate::{incoming, outgoing};
+
+/// The sending half.
+#[derive(Debug, Clone)]
+pub(crate) enum Outgoing {
+    Channel(outgoing::Outgoing),
+}
+
+/// The receiving half.
+#[derive(Debug, Clone)]
+pub(crate) enum Incoming {
+    Channel(incoming::Incoming),
+}
+
+impl Outgoing {
+    /// Sends a value.
+    #[inline]
+    pub(crate) fn send<T: Serialize>(&self, value: &T, patient: Patient) -> Result<(), SendRefused> {
+        with_scratch(|scratch| {
+            let mut bytes = std::mem::take(scratch);
+            let packed = Parcel::pack(|| match codec::encode(value, &mut bytes) {
+                Ok(()) => Ok(std::mem::take(&mut bytes)),
+                Err(error) => Err(error),
+            });
+            let mut parcel = packed.map_err(|error| fault("encode", error))?;
+            *scratch = parcel.take_bytes();
+            match self {
+                Outgoing::Channel(channel) if parcel.handles() > 0 => {
+                    channel.send(scratch, Some(&mut parcel), patient)
+                }
+                Outgoing::Channel(channel) => {
+                    scratch.push(PLAIN);
+                    channel.send(scratch, None, patient)
+                }
+            }
+        })
+    }
+
+    /// Sends bytes.
+    #[inline]
+    pub(crate) fn send_bytes(&self, bytes: &[u8], patient: Patient) -> Result<(), SendRefused> {
+        match self {
+            Outgoing::Channel(channel) => channel.send(bytes, None, patient),
+        }
+    }
+
+    /// Whether nobody is left to receive anything.
+    pub(crate) fn is_closed(&self) -> bool {
+        match self {
+            Outgoing::Channel(channel) => channel.0.has_hung_up(),
+        }
+    }
+}
+
+impl Incoming {
+    /// Receives a value.
+    #[inline]
+    pub(crate) fn recv<T: DeserializeOwned>(&self, patient: Patient) -> Result<T, RecvRefused> {
+        with_scratch(|bytes| {
+            let parcel = match self {
+                Incoming::Channel(channel) => channel.recv_with_parcel(patient, bytes)?,
+            };
+            let decode = || codec::decode_all(bytes);
+            let value = match parcel {
+                None => decode(),
+                Some(parcel) => parcel.unpack(|_| decode()),
+            };
+            value.map_err(|error| RecvRefused::Fault(fault("decode", error)))
+        })
+    }
+
+    /// Has `f` look at the next message.
+    #[inline]
+    pub(crate) fn recv_bytes<R>(
+        &self,
+        patient: Patient,
+        f: impl FnOnce(Message<'_>) -> R,
+    ) -> Result<R, RecvRefused> {
+        match self {
+            Incoming::Channel(channel) => channel.recv(patient, |bytes| f(Message(Place::Shared(bytes)))),
+        }
+    }
+
+    /// Waits until there is a message, or the end.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
+        match self {
+            Incoming::Channel(channel) => channel.wait(deadline),
+        }
+    }
+
+    /// Waits so long until there is a message, or the end; whether there is.
+    pub(crate) fn poll(&self, timeout: Option<Duration>) -> bool {
+        let found = match timeout {
+            Some(Duration::ZERO) => self.look(),
+            timeout => self.wait(timeout.and_then(ipc_core::deadline)),
+        };
+        found != Waited::TimedOut
+    }
+
+    /// The same without waiting; then what comes next shows at the descriptor.
+    pub(crate) fn look(&self) -> Waited {
+        match self {
+            Incoming::Channel(channel) => channel.look(),
+        }
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Incoming::Channel(channel) => channel.fd(),
+        }
+    }
+}
+
+/// The codec's refusal of a message.
+#[cold]
+fn fault(operation: &'static str, error: CodecError) -> Error {
+    let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, error);
+    Error::new(operation, "a message", Cause::Os(cause))
+}

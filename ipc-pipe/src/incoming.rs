@@ -1,0 +1,215 @@
+//! The receiving end of a channel.
+
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::Instant;
+
+use ipc_core::transfer::Parcel;
+use ipc_core::{Cause, Error};
+use ipc_queue::Bytes;
+use ipc_queue::raw::{Getting, Pace, Patient};
+
+use crate::channel::{End, Waited};
+use crate::error::RecvRefused;
+use crate::parcel::{Ended, Label};
+use crate::sys;
+
+/// A handle to it.
+#[derive(Debug, Clone)]
+pub(crate) struct Incoming(pub(crate) Arc<End>);
+
+/// What is in front on the socket.
+enum Packet {
+    Nothing,
+    /// A token, or something that no honest process sends.
+    Token,
+    /// A parcel with that number.
+    Parcel(u64),
+}
+
+/// How many packets to throw away at a time: more than fit a socket.
+const MANY: usize = 4096;
+
+impl Incoming {
+    /// Has `f` look at the next message, which is taken then.
+    #[inline]
+    pub(crate) fn recv<R>(&self, patient: Patient, f: impl FnOnce(Bytes<'_>) -> R) -> Result<R, RecvRefused> {
+        let mut getting = Getting::new(&self.0.ring);
+        let bytes = self.begin(&mut getting, patient)?;
+        let result = f(bytes);
+        getting.take();
+        self.0.tell(self.0.ring.waiting_for_room());
+        Ok(result)
+    }
+
+    /// Appends the next message to `to`, without its end, and gives the parcel that belongs to it.
+    #[inline]
+    pub(crate) fn recv_with_parcel(
+        &self,
+        patient: Patient,
+        to: &mut Vec<u8>,
+    ) -> Result<Option<Parcel>, RecvRefused> {
+        loop {
+            let mut getting = Getting::new(&self.0.ring);
+            self.begin(&mut getting, patient)?.append_to(to)?;
+            let parcel = match Label::take_off(to) {
+                Ended::Plain => Ok(None),
+                Ended::With(label) => self.parcel(label).map(Some),
+                Ended::Damaged => Err(self.bad_message().into()),
+            };
+            getting.take();
+            self.0.tell(self.0.ring.waiting_for_room());
+            match parcel {
+                Ok(parcel) => return Ok(parcel),
+                Err(Missing::Fault(error)) => return Err(RecvRefused::Fault(error)),
+                Err(Missing::Gone) => to.clear(),
+            }
+        }
+    }
+
+    /// Finds the next message, waiting for it.
+    #[inline]
+    fn begin<'a>(&self, getting: &mut Getting<'a>, patient: Patient) -> Result<Bytes<'a>, RecvRefused> {
+        match getting.begin(patient)? {
+            Some(bytes) => Ok(bytes),
+            None => self.wait_and_begin(getting, patient),
+        }
+    }
+
+    #[cold]
+    fn wait_and_begin<'a>(
+        &self,
+        getting: &mut Getting<'a>,
+        patient: Patient,
+    ) -> Result<Bytes<'a>, RecvRefused> {
+        let Patient::Until(deadline) = patient else {
+            let is_over = self.look() == Waited::Closed;
+            return match getting.begin(patient)? {
+                Some(bytes) => Ok(bytes),
+                None if is_over && !self.has_messages() => Err(RecvRefused::Closed),
+                None => Err(RecvRefused::Empty),
+            };
+        };
+        loop {
+            let waited = self.wait(deadline);
+            // What was sent before the end is received before it.
+            if let Some(bytes) = getting.begin(patient)? {
+                return Ok(bytes);
+            }
+            match waited {
+                Waited::Closed if !self.has_messages() => return Err(RecvRefused::Closed),
+                Waited::TimedOut => return Err(RecvRefused::TimedOut),
+                _ if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                    return Err(RecvRefused::TimedOut);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until there is a message, or the end.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
+        let ring = &self.0.ring;
+        self.0.wait(deadline, || self.drain(), || ring.has_records(), || ring.records())
+    }
+
+    /// The same without waiting; then what comes next shows at the socket.
+    pub(crate) fn look(&self) -> Waited {
+        if !self.has_messages() && !self.0.is_noted() {
+            self.drain();
+            self.0.note();
+            Pace::settle(|| self.has_messages());
+        }
+        if self.has_messages() {
+            return Waited::Ready;
+        }
+        if self.0.is_closed() { Waited::Closed } else { Waited::TimedOut }
+    }
+
+    fn has_messages(&self) -> bool {
+        self.0.ring.has_records()
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        self.0.fd()
+    }
+
+    /// Takes a token off the socket, and parcels whose messages will never come. `false` if there is one whose message may
+    /// come: its sender is at it.
+    fn drain(&self) -> bool {
+        let ring = &self.0.ring;
+        // Nobody else takes what was looked at.
+        let drained = ring.while_nobody_gets(Patient::Not, || match self.peek() {
+            Packet::Nothing => true,
+            Packet::Token => sys::discard(self.fd()),
+            Packet::Parcel(_) => {
+                let lost = || {
+                    // With a message that has come since it is not lost.
+                    ring.has_records()
+                        || (0..MANY)
+                            .all(|_| matches!(self.peek(), Packet::Nothing) || sys::discard(self.fd()))
+                };
+                ring.if_nobody_puts(lost).unwrap_or(false)
+            }
+        });
+        drained.unwrap_or(false)
+    }
+
+    fn peek(&self) -> Packet {
+        let mut packet = [0; Parcel::HEAD + 8];
+        let Ok(len) = sys::peek(self.fd(), &mut packet) else { return Packet::Nothing };
+        let number = Parcel::bytes_in(&packet[..len]).and_then(<[u8]>::first_chunk);
+        number.map_or(Packet::Token, |number| Packet::Parcel(u64::from_le_bytes(*number)))
+    }
+
+    /// While nobody else can get: takes the parcel of the message in front off the socket.
+    #[cold]
+    fn parcel(&self, label: Label) -> Result<Parcel, Missing> {
+        let mut tokens = false;
+        let mut found = Err(Missing::Gone);
+        for _ in 0..MANY {
+            match self.peek() {
+                Packet::Token => {
+                    sys::discard(self.fd());
+                    tokens = true;
+                }
+                // Its sender was killed before the message was there.
+                Packet::Parcel(number) if number < label.number => {
+                    sys::discard(self.fd());
+                }
+                Packet::Parcel(number) if number == label.number => {
+                    found = self.receive_parcel(label);
+                    break;
+                }
+                // Somebody was killed who had taken it, and with it goes its message.
+                Packet::Parcel(_) | Packet::Nothing => break,
+            }
+        }
+        if tokens {
+            self.0.note();
+        }
+        found
+    }
+
+    fn receive_parcel(&self, label: Label) -> Result<Parcel, Missing> {
+        let parcel = Parcel::receive(self.fd())?.ok_or(Missing::Gone)?;
+        if parcel.handles() == label.handles as usize { Ok(parcel) } else { Err(self.bad_message().into()) }
+    }
+
+    fn bad_message(&self) -> Error {
+        Error::new("receive from", self.0.segment().label(), Cause::BadMessage)
+    }
+}
+
+/// Why there is no parcel.
+enum Missing {
+    Fault(Error),
+    /// It went with a process that was killed.
+    Gone,
+}
+
+impl From<Error> for Missing {
+    fn from(error: Error) -> Missing {
+        Missing::Fault(error)
+    }
+}

@@ -1,0 +1,1 @@
+//! The contract of ipc-pipe, a module a subject. Every test is named after the property that it proves.
