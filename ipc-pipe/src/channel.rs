@@ -15,8 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Place, Result, Segment, Spec, transfer};
-use ipc_lock::raw::{Waiters, identity};
+use ipc_core::{Participant, Place, Result, Segment, Spec, transfer};
+use ipc_lock::raw::{Waiters, identity, waiters};
 use ipc_queue::raw::{Pace, Ring};
 use rustix::io::Errno;
 
@@ -47,14 +47,11 @@ pub(crate) struct End {
     looked: AtomicU64,
     pace: Pace,
     /// Dropped after the socket.
-    _leaving: Leaving,
+    _leaving: Option<Leaving>,
 }
 
-/// Tells the other side, when it is dropped, that it may be alone.
-struct Leaving {
-    pipe: Place<Pipe>,
-    side: Side,
-}
+/// Tells those who send, when it is dropped, that nobody may be left who receives.
+struct Leaving(Place<Pipe>);
 
 /// What ended a wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,19 +62,23 @@ pub(crate) enum Waited {
     Closed,
 }
 
-impl Pipe {
-    /// How many processes have left that side.
-    fn left(&self, side: Side) -> &AtomicU32 {
-        match side {
-            Side::Sending => &self.senders_left,
-            Side::Receiving => &self.receivers_left,
-        }
-    }
+/// The state of one direction: see [`Receiver::incoming_stats`](crate::Receiver::incoming_stats).
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Messages on the way.
+    pub messages: usize,
+    /// Bytes of memory that there are for messages.
+    pub memory: u64,
+    /// The processes that wait for room, one entry for each waiting thread; the first 14.
+    pub waiting_to_send: Vec<Participant>,
+    /// The processes that wait for a message, one entry for each waiting thread; the first 14.
+    pub waiting_to_receive: Vec<Participant>,
 }
 
 impl Drop for Leaving {
     fn drop(&mut self) {
-        self.pipe.left(self.side).fetch_add(1, Ordering::Release);
+        self.0.receivers_left.fetch_add(1, Ordering::Release);
     }
 }
 
@@ -105,7 +106,7 @@ pub(crate) fn receive(type_name: &str, segment: &Segment, socket: Arc<OwnedFd>, 
 
 impl End {
     fn new(ring: Ring, pipe: Place<Pipe>, socket: Arc<OwnedFd>, side: Side) -> End {
-        let _leaving = Leaving { pipe: pipe.clone(), side };
+        let _leaving = (side == Side::Receiving).then(|| Leaving(pipe.clone()));
         End { ring, pipe, socket, side, looked: AtomicU64::new(u64::MAX), pace: Pace::default(), _leaving }
     }
 
@@ -116,6 +117,16 @@ impl End {
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let (segment, ring) = (self.segment(), &self.ring);
+        Stats {
+            messages: ring.records() as usize,
+            memory: ring.memory(),
+            waiting_to_send: waiters(segment, ring.putters()),
+            waiting_to_receive: waiters(segment, ring.getters()),
+        }
     }
 
     /// Where it is noted that this side waits.
@@ -133,12 +144,11 @@ impl End {
         }
     }
 
-    /// Whether nobody is left at the other side. The kernel is asked only if somebody has left since, or it was not asked
-    /// for some milliseconds.
+    /// Whether nobody is left who receives. The kernel is asked only if somebody has left since, or it was not asked for
+    /// some milliseconds.
     #[inline]
-    pub(crate) fn is_closed(&self) -> bool {
-        let other = if self.side == Side::Sending { Side::Receiving } else { Side::Sending };
-        let left = self.pipe.left(other).load(Ordering::Acquire);
+    pub(crate) fn has_no_receivers(&self) -> bool {
+        let left = self.pipe.receivers_left.load(Ordering::Acquire);
         let now = ipc_core::monotonic_coarse().as_millis() as u32;
         let now = u64::from(left) << 32 | u64::from(now);
         now != self.looked.load(Ordering::Relaxed) && self.look(now)

@@ -10,7 +10,7 @@ use ipc_queue::raw::{Patient, with_scratch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channel::Waited;
+use crate::channel::{Stats, Waited};
 use crate::error::{RecvRefused, SendRefused};
 use crate::message::{Message, Place};
 use crate::parcel::PLAIN;
@@ -66,6 +66,12 @@ impl Outgoing {
             Outgoing::Channel(channel) => channel.0.has_hung_up(),
         }
     }
+
+    pub(crate) fn stats(&self) -> Stats {
+        match self {
+            Outgoing::Channel(channel) => channel.0.stats(),
+        }
+    }
 }
 
 impl Incoming {
@@ -117,6 +123,12 @@ impl Incoming {
     pub(crate) fn look(&self) -> Waited {
         match self {
             Incoming::Channel(channel) => channel.look(),
+        }
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        match self {
+            Incoming::Channel(channel) => channel.0.stats(),
         }
     }
 

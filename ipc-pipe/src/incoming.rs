@@ -123,7 +123,8 @@ impl Incoming {
         if self.has_messages() {
             return Waited::Ready;
         }
-        if self.0.is_closed() { Waited::Closed } else { Waited::TimedOut }
+        // Asked for anew each time: one who waits at an edge would not be told of the end again.
+        if self.0.has_hung_up() { Waited::Closed } else { Waited::TimedOut }
     }
 
     fn has_messages(&self) -> bool {

@@ -22,12 +22,10 @@ pub(crate) const PIPE: u64 = Ring::FREE.start;
 #[repr(C, align(64))]
 #[derive(Debug)]
 pub(crate) struct Pipe {
-    /// Counts up when a process gives its last handle of the sending end up.
-    pub(crate) senders_left: AtomicU32,
-    /// The same for the receiving end.
-    pub(crate) receivers_left: AtomicU32,
     /// The last number under which descriptors were sent. Changed by whoever puts a message in.
     pub(crate) parcels: AtomicU64,
+    /// Counts up when a process gives its last handle of the receiving end up.
+    pub(crate) receivers_left: AtomicU32,
 }
 
 // SAFETY: repr(C) and made of atomics only.

@@ -14,6 +14,7 @@ mod sys;
 mod verbs;
 mod wait;
 
+pub use channel::Stats;
 pub use connection::{Builder, Connection, IntoIter, Receiver, Sender, one_way, pipe};
 pub use error::{
     RecvError, RecvIntoError, RecvTimeoutError, SendError, SendTimeoutError, TryRecvError, TrySendError,

@@ -34,7 +34,7 @@ impl Outgoing {
         mut parcel: Option<&mut Parcel>,
         patient: Patient,
     ) -> Result<(), SendRefused> {
-        if self.0.is_closed() {
+        if self.0.has_no_receivers() {
             return Err(SendRefused::Closed);
         }
         match self.try_send(bytes, parcel.as_deref_mut(), patient)? {

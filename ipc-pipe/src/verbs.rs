@@ -274,6 +274,11 @@ macro_rules! send_state {
         pub fn is_closed(&self) -> bool {
             self.outgoing().is_closed()
         }
+
+        /// What was sent and not received yet, and who waits.
+        pub fn outgoing_stats(&self) -> $crate::Stats {
+            self.outgoing().stats()
+        }
     };
 }
 pub(crate) use send_state;
@@ -285,6 +290,11 @@ macro_rules! recv_state {
         /// Takes nothing: another process may be faster, so use [`try_recv`](Self::try_recv).
         pub fn poll(&self, timeout: Option<Duration>) -> bool {
             self.incoming().poll(timeout)
+        }
+
+        /// What can be received, and who waits.
+        pub fn incoming_stats(&self) -> $crate::Stats {
+            self.incoming().stats()
         }
     };
 }

@@ -6,7 +6,7 @@
 //! are words in which those who wait can be noted, next to what is written anyway.
 //!
 //! Unlike a queue's, a full ring is not left for a larger one, unless a record would take more than half of it. So any
-//! size goes through, and what is unread takes about as much memory as was asked for, or as two of the largest.
+//! size goes through, and what is unread takes no more memory than was asked for, and than four of the largest.
 //!
 //! ```
 //! use ipc_core::{Segment, Spec};

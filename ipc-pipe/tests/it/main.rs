@@ -1,1 +1,9 @@
 //! The contract of ipc-pipe, a module a subject. Every test is named after the property that it proves.
+
+mod bytes;
+mod ends;
+mod handles;
+mod help;
+mod readiness;
+mod sharing;
+mod verbs;
