@@ -1,12 +1,15 @@
 //! What the locks and their peers have to do, with the time it takes.
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ipc_core::{Segment, Spec, futex, monotonic};
+use ipc_core::{Fd, Segment, Spec, futex, monotonic};
 use ipc_lock::{Barrier, Condvar, Event, Mutex, OwnerDied, Semaphore};
+use ipc_pipe::{Connection, pipe};
 use ipc_process::{Child, spawn};
 use ipc_queue::Queue;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -390,6 +393,58 @@ impl PingPong for ByQueue {
         let mut item = [0; 64];
         item[..4].copy_from_slice(&round.to_le_bytes());
         self.0[1 - side].put_bytes(&item).expect("nobody closes it");
+    }
+}
+
+/// A duplex pipe, of which each side has an end.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ByPipe([Connection<[u8]>; 2]);
+
+impl PingPong for ByPipe {
+    fn new() -> ByPipe {
+        let (here, there) = pipe().expect("there is memory");
+        ByPipe([here, there])
+    }
+
+    fn wait(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        assert_eq!(self.0[side].recv_bytes_into(&mut item).expect("nobody leaves"), 64);
+        assert_eq!(item[..4], round.to_le_bytes());
+    }
+
+    fn wake(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        item[..4].copy_from_slice(&round.to_le_bytes());
+        self.0[side].send_bytes(&item).expect("nobody leaves");
+    }
+}
+
+/// A pair of sockets.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct BySocket([Fd<UnixStream>; 2]);
+
+impl Clone for BySocket {
+    fn clone(&self) -> BySocket {
+        BySocket([0, 1].map(|side| Fd(self.0[side].try_clone().expect("there is a descriptor"))))
+    }
+}
+
+impl PingPong for BySocket {
+    fn new() -> BySocket {
+        let (here, there) = UnixStream::pair().expect("there are sockets");
+        BySocket([Fd(here), Fd(there)])
+    }
+
+    fn wait(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        (&*self.0[side]).read_exact(&mut item).expect("nobody leaves");
+        assert_eq!(item[..4], round.to_le_bytes());
+    }
+
+    fn wake(&self, side: usize, round: u32) {
+        let mut item = [0; 64];
+        item[..4].copy_from_slice(&round.to_le_bytes());
+        (&*self.0[side]).write_all(&item).expect("nobody leaves");
     }
 }
 

@@ -13,6 +13,8 @@ mod lock;
 mod output;
 #[cfg(feature = "peers")]
 mod peers;
+mod pipe;
+mod pipes;
 mod process;
 mod queue;
 mod raw;
@@ -48,7 +50,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let arguments = Arguments::parse();
-    let cases = [process::cases(), lock::cases(arguments.quick), queue::cases()];
+    let cases = [process::cases(), lock::cases(arguments.quick), queue::cases(), pipe::cases()];
     let mut outcomes = Vec::new();
     for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
         for outcome in case.measure(arguments.quick) {

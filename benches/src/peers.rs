@@ -5,11 +5,11 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use cloudtoid_interprocess::{Options, Publisher, Subscriber};
-use ipc_channel::ipc::{self, IpcOneShotServer, IpcReceiver, IpcSender};
+use ipc_channel::ipc::{self, IpcBytesReceiver, IpcOneShotServer, IpcReceiver, IpcSender};
 use ipc_core::monotonic;
 use ipc_process::spawn;
 
-use crate::stream::{CAPACITY, Message, message};
+use crate::stream::{CAPACITY, Message, message, number};
 
 /// Arrays of that size through crossbeam's bounded channel, from so many threads to so many.
 pub(crate) fn crossbeam<const SIZE: usize>(sides: u64, count: u64) -> Duration {
@@ -135,8 +135,61 @@ pub(crate) fn ipc_channel(count: u64) -> Duration {
     time
 }
 
+fn send_bytes(server: String, count: u64) {
+    let to_parent: IpcSender<IpcBytesReceiver> = IpcSender::connect(server).expect("it is there");
+    let (sender, receiver) = ipc::bytes_channel().expect("there is a socket");
+    to_parent.send(receiver).expect("it listens");
+    let mut bytes = [7; 64];
+    for index in 0..count {
+        bytes[..8].copy_from_slice(&index.to_le_bytes());
+        sender.send(&bytes).expect("it receives");
+    }
+}
+
+/// Messages of 64 bytes through ipc-channel, from one process to another.
+pub(crate) fn ipc_channel_bytes(count: u64) -> Duration {
+    let (server, name) = IpcOneShotServer::<IpcBytesReceiver>::new().expect("there is a socket");
+    let mut sender = spawn(send_bytes, (name, count)).expect("it starts");
+    let (_, receiver) = server.accept().expect("it connects");
+    let begin = Instant::now();
+    for index in 0..count {
+        assert_eq!(number(&receiver.recv().expect("it comes")), index);
+    }
+    let time = begin.elapsed();
+    sender.join().expect("it returns");
+    time
+}
+
 pub(crate) fn has_python() -> bool {
     Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
+}
+
+/// Runs a program that prints seconds, with a number as its argument.
+fn python(program: &str, count: u64) -> Duration {
+    let output = Command::new("python3").args(["-c", program, &count.to_string()]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
+}
+
+/// As many messages of 64 bytes through Python's pipe, from one process to another.
+pub(crate) fn python_pipe(count: u64) -> Duration {
+    const PROGRAM: &str = "
+import multiprocessing, sys, time
+def put(c, n):
+    for i in range(n): c.send_bytes(b'7' * 64)
+if __name__ == '__main__':
+    multiprocessing.set_start_method('fork')
+    n = int(sys.argv[1])
+    r, w = multiprocessing.Pipe(False)
+    p = multiprocessing.Process(target=put, args=(w, n))
+    p.start()
+    assert len(r.recv_bytes()) == 64
+    begin = time.monotonic()
+    for i in range(1, n): assert len(r.recv_bytes()) == 64
+    print(time.monotonic() - begin)
+    p.join()
+";
+    python(PROGRAM, count)
 }
 
 /// As many typed messages through Python's queue, from one process to another.
@@ -157,7 +210,5 @@ if __name__ == '__main__':
     print(time.monotonic() - begin)
     p.join()
 ";
-    let output = Command::new("python3").args(["-c", PROGRAM, &count.to_string()]).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
+    python(PROGRAM, count)
 }

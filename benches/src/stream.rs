@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) const CAPACITY: usize = 1024;
 
 /// From when to when one of them worked.
-type Span = (Duration, Duration);
+pub(crate) type Span = (Duration, Duration);
 
 /// A typed message.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -30,7 +30,7 @@ pub(crate) fn message(number: u64) -> Message {
 }
 
 /// Runs `work` when all are ready.
-fn together(start: &Barrier, work: impl FnOnce()) -> Span {
+pub(crate) fn together(start: &Barrier, work: impl FnOnce()) -> Span {
     start.wait().expect("all come");
     let begin = monotonic();
     work();
@@ -38,7 +38,7 @@ fn together(start: &Barrier, work: impl FnOnce()) -> Span {
 }
 
 /// From the first who began to the last who ended.
-fn whole(children: Vec<Child<Span>>) -> Duration {
+pub(crate) fn whole(children: Vec<Child<Span>>) -> Duration {
     let spans: Vec<_> = children.into_iter().map(|mut child| child.join().expect("it returns")).collect();
     let begin = spans.iter().map(|span| span.0).min().expect("somebody works");
     let end = spans.iter().map(|span| span.1).max().expect("somebody works");
@@ -46,7 +46,7 @@ fn whole(children: Vec<Child<Span>>) -> Duration {
 }
 
 /// The first bytes of an item are its number; each producer's come in their order.
-fn number(bytes: &[u8]) -> u64 {
+pub(crate) fn number(bytes: &[u8]) -> u64 {
     u64::from_le_bytes(bytes[..8].try_into().expect("8 bytes"))
 }
 
