@@ -197,6 +197,11 @@ impl Parcel {
         Ok(Parcel { bytes: Bytes::Own(bytes?), fds })
     }
 
+    /// Bytes without handles, as they are.
+    pub fn of_bytes(bytes: Vec<u8>) -> Parcel {
+        Parcel { bytes: Bytes::Own(bytes), fds: Vec::new() }
+    }
+
     /// Runs `deserialize` on the bytes; the handles that it meets take their descriptors out of the parcel. Those
     /// that are left over are closed.
     pub fn unpack<R>(self, deserialize: impl FnOnce(&[u8]) -> R) -> R {
@@ -301,6 +306,19 @@ impl Parcel {
     /// How many descriptors travel with the bytes.
     pub fn handles(&self) -> usize {
         self.fds.len()
+    }
+
+    /// What [`pack`](Parcel::pack) was given, or the other side was.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.as_slice()
+    }
+
+    /// The bytes, without the descriptors, which are closed.
+    pub fn into_bytes(self) -> Vec<u8> {
+        match self.bytes {
+            Bytes::Own(bytes) => bytes,
+            Bytes::Shared(blob) => blob.to_vec(),
+        }
     }
 }
 

@@ -19,6 +19,7 @@ pub struct Current {
     name: String,
     path: String,
     daemon: bool,
+    nested: bool,
     children: AtomicU32,
     parent: Option<Parent>,
 }
@@ -40,6 +41,7 @@ pub fn current() -> &'static Current {
         name: "MainProcess".to_owned(),
         path: String::new(),
         daemon: false,
+        nested: false,
         children: AtomicU32::new(0),
         parent: None,
     })
@@ -55,9 +57,9 @@ impl Current {
     /// Makes this process the child that `start` describes; `None` if somebody asked before who it is, and was told
     /// that it is the main process.
     pub(crate) fn become_child(start: Start) -> Option<&'static Current> {
-        let Start { name, path, daemon, parent_pid: pid, parent_name, parent, .. } = start;
+        let Start { name, path, daemon, nested, parent_pid: pid, parent_name, parent, .. } = start;
         let parent = Some(Parent { pid, name: parent_name, pidfd: parent.0 });
-        CURRENT.set(Current { name, path, daemon, children: AtomicU32::new(0), parent }).ok()?;
+        CURRENT.set(Current { name, path, daemon, nested, children: AtomicU32::new(0), parent }).ok()?;
         CURRENT.get()
     }
 
@@ -72,10 +74,16 @@ impl Current {
         sys::pid()
     }
 
-    /// Whether it ends with its parent. Then it cannot start children.
+    /// Whether it ends with its parent. Then it cannot start children, other than daemons if it is
+    /// [nested](crate::Builder::nested).
     #[doc(alias = "daemon")]
     pub fn is_daemon(&self) -> bool {
         self.daemon
+    }
+
+    /// Whether it may start children that are daemons, or are not.
+    pub(crate) fn may_start(&self, daemon: bool) -> bool {
+        !self.daemon || self.nested && daemon
     }
 
     /// The path for the next child: `2` for the second child of the main process, `2:1` for its first.

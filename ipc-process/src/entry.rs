@@ -44,7 +44,9 @@ where
 {
     let args: Args = codec::decode_all(bytes)?;
     Ok(Box::new(move || {
-        let result = function::conjure::<F, Args>().call(args);
+        // SAFETY: the parent had one when it started this process.
+        let function = unsafe { function::conjure::<F, Args>() };
+        let result = function.call(args);
         let parcel = pack(&Report::Returned, &result);
         // Before the result is dropped here: that may panic, and the parent has it by then.
         send(&parcel.unwrap_or_else(|why| report(&Report::BadResult(why))));
@@ -205,7 +207,8 @@ fn note_panic(info: &PanicHookInfo<'_>) {
     PANIC.set(Some(panic));
 }
 
-fn panic_of(payload: &(dyn Any + Send)) -> Panic {
+/// What is known of a panic that was just caught on this thread.
+pub fn panic_of(payload: &(dyn Any + Send)) -> Panic {
     let message = message_of(payload);
     // A hook of the program's own may have replaced ours, and an older panic may have been caught.
     let noted = PANIC.take().filter(|panic| panic.message == message);

@@ -109,10 +109,13 @@ pub trait Runnable: Serialize + DeserializeOwned + 'static {
 }
 
 /// A value of a type that has only one, as the child has no other way to get it.
-pub(crate) fn conjure<F: Function<Args>, Args>() -> F {
+///
+/// # Safety
+/// This process, or the one that it was started by, has been given a value of that type.
+pub unsafe fn conjure<F: Function<Args>, Args>() -> F {
     const { assert_captures_nothing::<F>() };
-    // SAFETY: F has no bytes, so there is nothing to initialise, and it is Copy, so that its values are not counted: the
-    // parent had one when it started this process. A function item or a closure without captures promises no more.
+    // SAFETY: F has no bytes, so there is nothing to initialise, and it is Copy, so that its values are not counted: there
+    // has been one, as the caller says. A function item or a closure without captures promises no more.
     unsafe { std::mem::transmute_copy(&()) }
 }
 

@@ -7,6 +7,7 @@ mod entry;
 mod function;
 mod join;
 mod process;
+pub mod raw;
 mod refusal;
 mod spawn;
 mod sys;

@@ -77,6 +77,7 @@ pub struct Builder {
     command: Command,
     name: Option<String>,
     daemon: bool,
+    nested: bool,
 }
 
 impl Default for Builder {
@@ -91,7 +92,7 @@ impl Builder {
         let mut arguments = std::env::args_os();
         let mut command = Command::new(sys::SELF);
         command.arg0(arguments.next().unwrap_or_else(|| sys::SELF.into())).args(arguments);
-        Builder { command, name: None, daemon: false }
+        Builder { command, name: None, daemon: false, nested: false }
     }
 
     /// The name that it has in messages, in [`current`](crate::current) and, cut to 15 bytes, in `ps`. Without one it
@@ -102,9 +103,15 @@ impl Builder {
     }
 
     /// Whether it ends with its parent: it is sent SIGTERM when the parent exits or is killed, and SIGKILL if it does
-    /// not end within a second. A daemon cannot start children.
+    /// not end within a second. A daemon cannot start children, unless it is [nested](Builder::nested).
     pub fn daemon(mut self, daemon: bool) -> Builder {
         self.daemon = daemon;
+        self
+    }
+
+    /// Whether it may start daemons although it is one. They end with it, so that nothing is left behind.
+    pub fn nested(mut self, nested: bool) -> Builder {
+        self.nested = nested;
         self
     }
 
@@ -183,7 +190,7 @@ impl Builder {
         args: &impl Serialize,
     ) -> Result<(Process, OwnedFd), Reason> {
         entry::keep_start();
-        if current().is_daemon() {
+        if !current().may_start(self.daemon) {
             return Err(Reason::Daemon);
         }
         if process::is_exiting() {
@@ -195,7 +202,7 @@ impl Builder {
         if entry::is_unstarted_child() {
             return Err(Reason::NotInitialised);
         }
-        let parcel = pack(name, path, self.daemon, entry, args)?;
+        let parcel = pack(name, path, [self.daemon, self.nested], entry, args)?;
         let (channel, childs_end) = transfer::channel()?;
         // Sent before the child exists: it is there when the child looks, and a child that dies early blocks nobody.
         parcel.send(&channel)?;
@@ -227,7 +234,7 @@ fn system(operation: &'static str, error: std::io::Error) -> Reason {
 fn pack(
     name: &str,
     path: String,
-    daemon: bool,
+    [daemon, nested]: [bool; 2],
     entry: Entry,
     args: &impl Serialize,
 ) -> Result<Parcel, Reason> {
@@ -237,6 +244,7 @@ fn pack(
         name: name.to_owned(),
         path,
         daemon,
+        nested,
         parent_pid: sys::pid(),
         parent_name: current().name().to_owned(),
         parent: Fd(sys::pidfd(sys::pid()).map_err(|errno| system("introduce itself to", errno.into()))?),

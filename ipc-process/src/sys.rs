@@ -257,13 +257,13 @@ unsafe extern "C" fn first_image(info: *mut libc::dl_phdr_info, _: usize, image:
 
 /// Where in the program a function lies: the same number in every process that runs the same file. `None` for a
 /// function of a shared library.
-pub(crate) fn code_offset(address: usize) -> Option<usize> {
+pub fn code_offset(address: usize) -> Option<usize> {
     let image = image();
     is_code(image, address).then(|| address.wrapping_sub(image.base))
 }
 
 /// The address that [`code_offset`] gave a number to in another process.
-pub(crate) fn code_address(offset: usize) -> Option<usize> {
+pub fn code_address(offset: usize) -> Option<usize> {
     let image = image();
     Some(image.base.wrapping_add(offset)).filter(|&address| is_code(image, address))
 }
@@ -273,7 +273,7 @@ fn is_code(image: &Image, address: usize) -> bool {
 }
 
 /// Which signal a number stands for.
-pub(crate) fn signal_name(signal: i32) -> String {
+pub fn signal_name(signal: i32) -> String {
     let names = [
         (libc::SIGHUP, "SIGHUP"),
         (libc::SIGINT, "SIGINT"),

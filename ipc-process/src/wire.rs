@@ -18,6 +18,7 @@ pub(crate) struct Start {
     /// The numbers of this process and its ancestors among their siblings: `1:2`.
     pub(crate) path: String,
     pub(crate) daemon: bool,
+    pub(crate) nested: bool,
     pub(crate) parent_pid: u32,
     pub(crate) parent_name: String,
     /// A pidfd.

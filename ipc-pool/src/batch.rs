@@ -1,0 +1,95 @@
+//! The results of a map, put together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::de::DeserializeOwned;
+
+use crate::desk::Desk;
+use crate::error::TaskError;
+use crate::result::{Slot, decode};
+use crate::task::Sink;
+
+/// Called with the number of items that have just been done.
+pub(crate) type Progress = Arc<dyn Fn(u64) + Send + Sync>;
+
+pub(crate) struct Batch<R> {
+    pub(crate) slot: Arc<Slot<Vec<R>>>,
+    progress: Option<Progress>,
+    inner: Mutex<Inner<R>>,
+}
+
+struct Inner<R> {
+    results: Vec<Option<R>>,
+    /// Of the first item that has one.
+    error: Option<(usize, TaskError)>,
+    done: usize,
+    /// How many items there are, once that is known.
+    total: Option<usize>,
+}
+
+impl<R: Send + 'static> Batch<R> {
+    pub(crate) fn new(slot: Arc<Slot<Vec<R>>>, progress: Option<Progress>) -> Batch<R> {
+        let inner = Inner { results: Vec::new(), error: None, done: 0, total: None };
+        Batch { slot, progress, inner: Mutex::new(inner) }
+    }
+
+    /// There are so many items, and all were given to the pool.
+    pub(crate) fn seal(&self, desk: &Desk, total: usize) {
+        let mut inner = self.lock();
+        inner.total = Some(total);
+        self.complete(desk, inner);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner<R>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn complete(&self, desk: &Desk, mut inner: MutexGuard<'_, Inner<R>>) {
+        if inner.total != Some(inner.done) {
+            return;
+        }
+        let result = match inner.error.take() {
+            Some((_, error)) => Err(error),
+            None => Ok(std::mem::take(&mut inner.results).into_iter().flatten().collect()),
+        };
+        drop(inner);
+        Arc::clone(&self.slot).complete(desk, result);
+    }
+}
+
+impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
+    fn deliver<'a>(
+        self: Arc<Self>,
+        desk: &Arc<Desk>,
+        index: usize,
+        results: &mut dyn Iterator<Item = Result<&'a [u8], TaskError>>,
+    ) {
+        let mut inner = self.lock();
+        let before = inner.done;
+        for (at, result) in (index..).zip(results) {
+            match decode(result) {
+                Ok(value) => {
+                    if inner.results.len() <= at {
+                        inner.results.resize_with(at + 1, || None);
+                    }
+                    inner.results[at] = Some(value);
+                }
+                Err(error) => {
+                    if inner.error.as_ref().is_none_or(|(first, _)| at < *first) {
+                        inner.error = Some((at, error));
+                    }
+                }
+            }
+            inner.done += 1;
+        }
+        let count = inner.done - before;
+        self.complete(desk, inner);
+        if let Some(progress) = &self.progress {
+            progress(count as u64);
+        }
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.slot.is_cancelled()
+    }
+}

@@ -1,0 +1,157 @@
+//! What the threads of a pool share: who gives tasks, the clerk who takes reports, and the warden who looks after workers.
+
+use std::iter;
+use std::os::fd::{AsFd, OwnedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use ipc_core::Segment;
+use ipc_queue::Queue;
+
+use crate::board::{self, Note};
+use crate::builder::Settings;
+use crate::callbacks::Callbacks;
+use crate::error::{PoolError, Refusal, TaskError};
+use crate::state::{Delivery, Results, State};
+use crate::sys;
+use crate::task::{Task, Terms};
+use crate::wire;
+
+pub(crate) struct Desk {
+    state: Mutex<State>,
+    /// The state has changed in a way that somebody may wait for: workers are ready, or all is over.
+    changed: Condvar,
+    pub(crate) reports: Queue<[u8]>,
+    pub(crate) board: Segment,
+    /// Readable when there is something for the warden to see.
+    pub(crate) warden: OwnedFd,
+    /// Of the next item.
+    numbers: AtomicU64,
+    pub(crate) callbacks: Callbacks,
+    pub(crate) settings: Settings,
+}
+
+impl Desk {
+    pub(crate) fn new(settings: Settings) -> Result<Arc<Desk>, PoolError> {
+        let places = u32::try_from(settings.workers).unwrap_or(u32::MAX);
+        let board = board::create(places)?;
+        let notes: Result<Vec<Note>, _> = (0..places).map(|place| Note::new(&board, place)).collect();
+        Ok(Arc::new(Desk {
+            state: Mutex::new(State::new(notes?, settings.introduced())),
+            changed: Condvar::new(),
+            reports: Queue::unbounded()?,
+            board,
+            warden: sys::event()?,
+            numbers: AtomicU64::new(0),
+            callbacks: Callbacks::default(),
+            settings,
+        }))
+    }
+
+    /// How tasks are treated of which nothing else was said.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { timeout: self.settings.timeout, retries: self.settings.retries }
+    }
+
+    /// Numbers for so many items: the first.
+    pub(crate) fn numbers(&self, items: u64) -> u64 {
+        self.numbers.fetch_add(items, Ordering::Relaxed)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Does something with the state, and what follows from it when it is not locked any more.
+    pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State) -> R) -> R {
+        let mut state = self.lock();
+        let result = f(&mut state);
+        self.let_go(state, &[]);
+        result
+    }
+
+    /// Unlocks the state and delivers what there is; some of it in that buffer.
+    pub(crate) fn let_go(self: &Arc<Self>, mut state: MutexGuard<'_, State>, buffer: &[u8]) {
+        let out = std::mem::take(&mut state.out);
+        let calls = std::mem::take(&mut state.calls_warden);
+        drop(state);
+        if calls {
+            sys::signal(self.warden.as_fd());
+        }
+        for delivery in out {
+            self.deliver(delivery, buffer);
+        }
+    }
+
+    fn deliver(self: &Arc<Self>, delivery: Delivery, buffer: &[u8]) {
+        let Delivery { sink, index, items, results } = delivery;
+        // What it decodes, drops and wakes is the program's own code.
+        let delivered = catch_unwind(AssertUnwindSafe(|| match results {
+            Results::Buffer(part) => {
+                sink.deliver(self, index, &mut read(buffer.get(part).unwrap_or_default(), items));
+            }
+            Results::Parcel(parcel) => {
+                parcel.unpack(|bytes| sink.deliver(self, index, &mut read(bytes, items)));
+            }
+            Results::Error(error) => {
+                sink.deliver(self, index, &mut iter::repeat_n(Err(error), items as usize));
+            }
+        }));
+        if let Err(payload) = delivered {
+            std::mem::forget(payload);
+        }
+    }
+
+    /// Gives a task to the pool.
+    pub(crate) fn submit(self: &Arc<Self>, task: Task) -> Result<(), Refusal> {
+        self.with(|state| {
+            state.check_open()?;
+            state.take(task);
+            Ok(())
+        })
+    }
+
+    /// Tells those who wait.
+    pub(crate) fn notify(&self) {
+        self.changed.notify_all();
+    }
+
+    /// Waits until the state is so; false at the deadline.
+    pub(crate) fn wait_until(
+        &self,
+        deadline: Option<Instant>,
+        mut is_so: impl FnMut(&State) -> bool,
+    ) -> bool {
+        let mut state = self.lock();
+        loop {
+            if is_so(&state) {
+                return true;
+            }
+            state = match deadline {
+                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
+                Some(deadline) => {
+                    let left = deadline.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return false;
+                    }
+                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+}
+
+/// So many results out of bytes that somebody may have spoilt.
+fn read(mut bytes: &[u8], items: u32) -> impl Iterator<Item = Result<&[u8], TaskError>> {
+    (0..items).map(move |_| {
+        let damaged = || TaskError::Result("what its worker sent is no result".to_owned());
+        let (item, rest) = wire::pop(bytes).ok_or_else(damaged)?;
+        bytes = rest;
+        if !item.failed {
+            return Ok(item.bytes);
+        }
+        Err(item.failure().map_or_else(|error| TaskError::Result(error.into()), TaskError::from))
+    })
+}

@@ -1,0 +1,102 @@
+//! Functions on their way to a worker: what runs there stands for a function and its types.
+#![allow(unsafe_code)]
+
+use std::mem;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ipc_core::codec;
+use ipc_core::transfer::Parcel;
+use ipc_process::{Function, Panic, raw};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::wire::{self, Failure};
+
+/// The arguments of one item.
+pub(crate) enum Input<'a> {
+    Bytes(&'a [u8]),
+    /// With handles: that part of the parcel.
+    Parcel(Parcel, Range<usize>),
+}
+
+/// Runs a function on one item, and appends its result or failure to the bytes, which come back with the handles in the
+/// result.
+pub(crate) type Entry = fn(Input<'_>, Vec<u8>) -> Parcel;
+
+/// The number of the function's [`Entry`]; `None` for a function of a shared library.
+pub(crate) fn offset<F, Args>() -> Option<usize>
+where
+    F: Function<Args, Output: Serialize>,
+    Args: DeserializeOwned,
+{
+    let entry: Entry = run::<F, Args>;
+    raw::code_offset(entry as usize)
+}
+
+/// The [`Entry`] of that number, which has to come from the parent's side of the socket, and from nowhere else.
+pub(crate) fn introduced(offset: usize) -> Option<Entry> {
+    let address = raw::code_address(offset)?;
+    // SAFETY: the parent alone has the other end of the socket, and sends what `offset` gave there. This process runs the
+    // same file, which was checked when it started, so that the same `Entry` lies at that offset.
+    Some(unsafe { mem::transmute::<usize, Entry>(address) })
+}
+
+fn run<F, Args>(input: Input<'_>, mut bytes: Vec<u8>) -> Parcel
+where
+    F: Function<Args, Output: Serialize>,
+    Args: DeserializeOwned,
+{
+    let failure = match call::<F, Args>(input) {
+        Ok(output) => {
+            let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(&output, bytes), "encoded");
+            let packed = Parcel::pack(move || match wire::push(&mut bytes, encode) {
+                Ok(()) => Ok(bytes),
+                Err(why) => Err((bytes, why)),
+            });
+            // Its drop is the program's code. The result counts all the same.
+            let _ = caught(|| Ok::<_, String>(drop(output)), "dropped");
+            match packed {
+                Ok(parcel) => return parcel,
+                Err((before, why)) => {
+                    bytes = before;
+                    Failure::Result(why)
+                }
+            }
+        }
+        Err(failure) => failure,
+    };
+    wire::push_failure(&mut bytes, &failure);
+    Parcel::of_bytes(bytes)
+}
+
+fn call<F: Function<Args>, Args: DeserializeOwned>(input: Input<'_>) -> Result<F::Output, Failure> {
+    let decode = || match input {
+        Input::Bytes(bytes) => codec::decode_all(bytes),
+        Input::Parcel(parcel, part) => {
+            parcel.unpack(|bytes| codec::decode_all(bytes.get(part).unwrap_or_default()))
+        }
+    };
+    let args: Args = caught(decode, "decoded").map_err(Failure::Arguments)?;
+    // SAFETY: an entry for a function is made where one was given, by the parent that runs the same program.
+    let function = unsafe { raw::conjure::<F, Args>() };
+    catch_unwind(AssertUnwindSafe(|| function.call(args))).map_err(|payload| {
+        let panic = raw::panic_of(&*payload);
+        // Dropping it is the program's code, which may panic once more.
+        mem::forget(payload);
+        Failure::Panicked(panic)
+    })
+}
+
+/// Runs the program's own code for a value; its panic is an error as others are.
+pub(crate) fn caught<T, E: Into<String>>(f: impl FnOnce() -> Result<T, E>, what: &str) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(f)) {
+        Ok(result) => result.map_err(Into::into),
+        Err(payload) => {
+            let Panic { message, location, .. } = raw::panic_of(&*payload);
+            mem::forget(payload);
+            let place = location.map_or_else(String::new, |location| format!(" at {location}"));
+            Err(format!("a panic while it was {what}{place}: {message}"))
+        }
+    }
+}

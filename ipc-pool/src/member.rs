@@ -1,0 +1,237 @@
+//! One worker, as its parent sees it.
+
+use std::collections::VecDeque;
+use std::os::fd::OwnedFd;
+use std::time::{Duration, Instant};
+
+use ipc_core::Cause;
+use ipc_core::transfer::Parcel;
+use ipc_process::{Child, Process};
+use ipc_queue::Queue;
+
+use crate::board::Note;
+use crate::error::{Death, TaskError};
+use crate::state::Results;
+use crate::task::Task;
+use crate::wire::{FUNCTIONS, ORDER, Order};
+
+pub(crate) struct Member {
+    /// `None` in tests.
+    pub(crate) child: Option<Child<()>>,
+    pub(crate) orders: Queue<[u8]>,
+    pub(crate) socket: OwnedFd,
+    /// What it has to do, in the order in which it was given.
+    pub(crate) given: VecDeque<Task>,
+    /// So many functions were introduced to it.
+    told: usize,
+    /// It may be given so many more tasks; `None` without a limit.
+    left: Option<u32>,
+    /// It was told to end.
+    pub(crate) is_stopping: bool,
+    /// Its socket has no room.
+    pub(crate) is_full: bool,
+    /// It is being killed on account of that item, which gets that error.
+    pub(crate) condemned: Option<(u64, TaskError)>,
+    pub(crate) started: Instant,
+    /// How long it took until it was ready.
+    pub(crate) ready_after: Option<Duration>,
+    /// What it has done.
+    pub(crate) tasks: u64,
+    /// How long it took, in nanoseconds.
+    pub(crate) busy: u64,
+}
+
+/// What became of a task that was to be sent.
+pub(crate) enum Sent {
+    Yes,
+    /// There is no room now.
+    Later(Task),
+    Never(Task, String),
+}
+
+impl Member {
+    pub(crate) fn new(
+        child: Option<Child<()>>,
+        orders: Queue<[u8]>,
+        socket: OwnedFd,
+        limit: Option<u32>,
+    ) -> Member {
+        Member {
+            child,
+            orders,
+            socket,
+            given: VecDeque::new(),
+            told: 0,
+            left: limit,
+            is_stopping: false,
+            is_full: false,
+            condemned: None,
+            started: Instant::now(),
+            ready_after: None,
+            tasks: 0,
+            busy: 0,
+        }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process().map_or(0, Process::pid)
+    }
+
+    pub(crate) fn process(&self) -> Option<&Process> {
+        self.child.as_ref().map(Child::process)
+    }
+
+    pub(crate) fn ready(&mut self) {
+        self.ready_after = Some(self.started.elapsed());
+    }
+
+    /// Whether it can be given a task, if it may have that many.
+    pub(crate) fn has_room(&self, depth: usize) -> bool {
+        let is_able = self.ready_after.is_some() && !self.is_stopping && self.condemned.is_none();
+        is_able && !self.is_full && self.given.len() < depth
+    }
+
+    /// Sends the task, and writes it down.
+    pub(crate) fn give(&mut self, task: Task, functions: &[usize]) -> Sent {
+        if let Err(error) = self.introduce(functions) {
+            return self.refused(task, &error);
+        }
+        let order = if task.is_large() {
+            if let Err(error) = task.parcel.send(&self.socket) {
+                return self.refused(task, &error);
+            }
+            &task.token()[..]
+        } else {
+            task.parcel.bytes()
+        };
+        if let Err(error) = self.orders.put_bytes(order) {
+            return Sent::Never(task, error.to_string());
+        }
+        self.given.push_back(task);
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+            if *left == 0 {
+                self.stop();
+            }
+        }
+        Sent::Yes
+    }
+
+    /// What could not be sent now can be later, unless there is nothing in the way.
+    fn refused(&self, task: Task, error: &ipc_core::Error) -> Sent {
+        let is_full = error.os().is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
+        let passes = is_full || matches!(error.cause(), Cause::TooManyHandles { .. });
+        if passes && !self.given.is_empty() {
+            Sent::Later(task)
+        } else {
+            Sent::Never(task, error.to_string())
+        }
+    }
+
+    /// Tells it of the functions that it does not know.
+    pub(crate) fn introduce(&mut self, functions: &[usize]) -> ipc_core::Result<()> {
+        let new = &functions[self.told.min(functions.len())..];
+        if new.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Order { flags: FUNCTIONS, ..Order::STOP }.to_bytes().to_vec();
+        new.iter().for_each(|&function| bytes.extend_from_slice(&(function as u64).to_le_bytes()));
+        let sent = Parcel::of_bytes(bytes).send(&self.socket);
+        match sent {
+            // It is dead, which will be noticed.
+            Err(error) if error.os().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) => {}
+            sent => sent?,
+        }
+        self.told = functions.len();
+        Ok(())
+    }
+
+    /// There will be nothing more for it to do.
+    pub(crate) fn stop(&mut self) {
+        if !self.is_stopping {
+            self.is_stopping = true;
+            let _ = self.orders.put_bytes(&Order::STOP.to_bytes());
+        }
+    }
+
+    /// Takes back what it has not begun, at most `count` tasks.
+    pub(crate) fn take_back(&mut self, count: usize) -> Vec<Task> {
+        let mut back = Vec::new();
+        let mut stops = false;
+        while back.len() < count {
+            let mut head = [0; ORDER];
+            if self.orders.try_get_bytes_with(|bytes| bytes.read_at(0, &mut head)).is_err() {
+                break;
+            }
+            let Some((order, _)) = Order::parse(&head) else { continue };
+            if order.items == 0 {
+                stops = true;
+                break;
+            }
+            let at = self.given.iter().position(|task| task.number == order.number);
+            if let Some(task) = at.and_then(|at| self.given.remove(at)) {
+                self.left = self.left.map(|left| left + 1);
+                back.push(task);
+            }
+        }
+        if stops {
+            let _ = self.orders.put_bytes(&Order::STOP.to_bytes());
+        }
+        back
+    }
+
+    /// The next results that it has sent through the socket.
+    pub(crate) fn fetch(&self) -> Results {
+        match Parcel::receive(&self.socket) {
+            Ok(Some(parcel)) => Results::Parcel(parcel),
+            Ok(None) => Results::Error(TaskError::Result("it did not arrive".to_owned())),
+            Err(error) => Results::Error(TaskError::Result(error.to_string())),
+        }
+    }
+
+    /// Kills it if its item runs longer than it may. When to look again, and what it had not begun then.
+    pub(crate) fn look_at_clock(&mut self, note: &Note) -> (Option<Duration>, Vec<Task>) {
+        let longest = |member: &Member| {
+            let running = note.begun().filter(|begun| begun.running)?;
+            let task = member.given.iter().find(|task| task.position(running.number).is_some())?;
+            let limit = task.call.terms.timeout?;
+            Some((running.number, limit, limit.saturating_sub(Duration::from_nanos(note.elapsed()))))
+        };
+        let soonest = self.given.iter().filter_map(|task| task.call.terms.timeout).min();
+        match longest(self) {
+            Some((number, limit, Duration::ZERO)) => {
+                let back = self.take_back(usize::MAX);
+                // It may have come to the end of that one, and have begun another, before those were taken back.
+                if longest(self).is_some_and(|(now, _, left)| now == number && left.is_zero()) {
+                    self.condemn(number, TaskError::TimedOut { limit, pid: self.pid() });
+                    return (None, back);
+                }
+                (soonest, back)
+            }
+            Some((_, _, left)) => (soonest.map(|soonest| soonest.min(left)), Vec::new()),
+            None => (soonest, Vec::new()),
+        }
+    }
+
+    /// Kills it on account of an item.
+    pub(crate) fn condemn(&mut self, number: u64, error: TaskError) {
+        self.condemned = Some((number, error));
+        self.kill();
+    }
+
+    pub(crate) fn kill(&self) {
+        if let Some(process) = self.process() {
+            // If that is refused it has ended, or belongs to another user by now, and nothing can be done.
+            let _ = process.kill();
+        }
+    }
+
+    pub(crate) fn death(&self) -> Death {
+        Death::from_exit_code(self.process().and_then(Process::exit_code))
+    }
+
+    /// What it said in its end, if it did not come so far as to have a task.
+    pub(crate) fn last_words(&mut self) -> Option<String> {
+        self.child.as_mut()?.try_join().err().map(|error| error.to_string())
+    }
+}

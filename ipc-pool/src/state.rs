@@ -1,0 +1,454 @@
+//! What the parent knows: which tasks wait, which worker has which, and what becomes of them. No threads and no processes
+//! here, but in the [`Member`]s.
+//!
+//! A task is written down as given to a worker before the worker can see it, and struck off when all of its results have
+//! come. When a worker has died, and all it had to say was heard, its note tells which item it was at: that one, and those
+//! before it whose results have not come, were begun. All others it had been given were not, and go to other workers.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ipc_core::transfer::Parcel;
+use ipc_process::Process;
+
+use crate::board::Note;
+use crate::error::{Death, PoolError, Refusal, TaskError};
+use crate::insights::SlowTask;
+use crate::member::{Member, Sent};
+use crate::task::{Sink, Task};
+use crate::wire::What;
+
+/// A worker is given as many tasks ahead as take that long, in nanoseconds, so that it need not wait for the next.
+const AHEAD: u64 = 500_000;
+/// But at least one, and at most so many.
+const MOST_AHEAD: u64 = 256;
+
+/// After so many workers in a row that died before they were ready, there is no pool any more.
+const CRASHES: u32 = 8;
+/// After so many that died without having done anything, later ones are started ever more slowly.
+const BARREN: u32 = 16;
+/// The slowest tasks that are remembered.
+const SLOWEST: usize = 5;
+
+/// Whether tasks are taken.
+#[derive(Clone)]
+pub(crate) enum Phase {
+    Open,
+    /// Those that were taken before are done.
+    Closed,
+    Terminated,
+    Failed(Arc<PoolError>),
+}
+
+/// A place for a worker.
+pub(crate) struct Seat {
+    pub(crate) note: Note,
+    pub(crate) member: Option<Member>,
+    /// Workers that it had.
+    pub(crate) generation: u64,
+    /// The next one is not started before.
+    pub(crate) not_before: Instant,
+}
+
+/// Results for somebody, told when the state is not locked.
+pub(crate) struct Delivery {
+    pub(crate) sink: Arc<dyn Sink>,
+    pub(crate) index: usize,
+    pub(crate) items: u32,
+    pub(crate) results: Results,
+}
+
+pub(crate) enum Results {
+    /// That part of the buffer of reports.
+    Buffer(Range<usize>),
+    Parcel(Parcel),
+    Error(TaskError),
+}
+
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    pub(crate) seats: Vec<Seat>,
+    pending: VecDeque<Task>,
+    /// All that were ever asked for.
+    functions: Vec<usize>,
+    /// How long a task takes, in nanoseconds.
+    typical: u64,
+    /// Workers in a row that died before they were ready.
+    crashes: u32,
+    /// Workers in a row that died without having done anything.
+    barren: u32,
+    /// When the warden looks at the clock.
+    pub(crate) timer: Option<Instant>,
+    /// The timer was set to an earlier time, or there is something else to see for the warden.
+    pub(crate) calls_warden: bool,
+    /// There is something that somebody may wait for.
+    pub(crate) is_news: bool,
+    /// All was delivered, and there will be nothing more.
+    pub(crate) is_finished: bool,
+    pub(crate) restarts: u64,
+    pub(crate) slowest: Vec<SlowTask>,
+    /// Results, and tasks that are dropped, for when the state is not locked.
+    pub(crate) out: Vec<Delivery>,
+}
+
+impl State {
+    pub(crate) fn new(notes: Vec<Note>, functions: Vec<usize>) -> State {
+        let now = Instant::now();
+        let seat = |note| Seat { note, member: None, generation: 0, not_before: now };
+        State {
+            phase: Phase::Open,
+            seats: notes.into_iter().map(seat).collect(),
+            pending: VecDeque::new(),
+            functions,
+            typical: AHEAD,
+            crashes: 0,
+            barren: 0,
+            timer: None,
+            calls_warden: false,
+            is_news: false,
+            is_finished: false,
+            restarts: 0,
+            slowest: Vec::new(),
+            out: Vec::new(),
+        }
+    }
+
+    fn members(&self) -> impl Iterator<Item = &Member> {
+        self.seats.iter().filter_map(|seat| seat.member.as_ref())
+    }
+
+    fn members_mut(&mut self) -> impl Iterator<Item = &mut Member> {
+        self.seats.iter_mut().filter_map(|seat| seat.member.as_mut())
+    }
+
+    /// Whether tasks are taken.
+    pub(crate) fn check_open(&self) -> Result<(), Refusal> {
+        match &self.phase {
+            Phase::Open => Ok(()),
+            Phase::Failed(error) => Err(Refusal::Pool(Arc::clone(error))),
+            Phase::Closed | Phase::Terminated => Err(Refusal::Closed),
+        }
+    }
+
+    /// Tasks that are not settled.
+    pub(crate) fn unsettled(&self) -> usize {
+        self.pending.len() + self.members().map(|member| member.given.len()).sum::<usize>()
+    }
+
+    pub(crate) fn pending(&self) -> usize {
+        self.pending.len()
+    }
+
+    /// Whether there is nothing left to do, and nobody.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self.phase, Phase::Open) && self.members().next().is_none() && !self.wants_workers()
+    }
+
+    pub(crate) fn has_ready_member(&self) -> bool {
+        self.members().any(|member| member.ready_after.is_some())
+    }
+
+    /// Whether empty seats are to be filled.
+    pub(crate) fn wants_workers(&self) -> bool {
+        match self.phase {
+            Phase::Open => true,
+            Phase::Closed => self.unsettled() > 0,
+            Phase::Terminated | Phase::Failed(_) => false,
+        }
+    }
+
+    /// Takes a task, and gives it to a worker if one has room.
+    pub(crate) fn take(&mut self, task: Task) {
+        if !self.functions.contains(&task.call.function) {
+            self.functions.push(task.call.function);
+        }
+        self.pending.push_back(task);
+        self.hand_out();
+    }
+
+    /// Gives what waits to those who have room.
+    pub(crate) fn hand_out(&mut self) {
+        let depth = (AHEAD / self.typical.max(1)).clamp(2, MOST_AHEAD) as usize;
+        while let Some(task) = self.pending.pop_front() {
+            if task.call.sink.is_cancelled() {
+                self.settle(&task, TaskError::Cancelled);
+                continue;
+            }
+            let free = self.seats.iter_mut().filter_map(|seat| seat.member.as_mut());
+            let free = free.filter(|member| member.has_room(depth));
+            let Some(member) = free.min_by_key(|member| member.given.len()) else {
+                return self.pending.push_front(task);
+            };
+            let timeout = task.call.terms.timeout;
+            match member.give(task, &self.functions) {
+                Sent::Yes => {}
+                // Its socket is full. It gets more when it has reported.
+                Sent::Later(task) => {
+                    member.is_full = true;
+                    self.pending.push_front(task);
+                    continue;
+                }
+                Sent::Never(task, why) => self.settle(&task, TaskError::Arguments(why)),
+            }
+            if let Some(deadline) = timeout.and_then(ipc_core::deadline) {
+                self.set_timer(deadline);
+            }
+        }
+    }
+
+    fn set_timer(&mut self, at: Instant) {
+        if self.timer.is_none_or(|timer| at < timer) {
+            self.timer = Some(at);
+            self.calls_warden = true;
+        }
+    }
+
+    /// The rest of the task has come to that end.
+    fn settle(&mut self, task: &Task, error: TaskError) {
+        self.out.push(Delivery {
+            sink: Arc::clone(&task.call.sink),
+            index: task.index + task.done as usize,
+            items: task.items - task.done,
+            results: Results::Error(error),
+        });
+    }
+
+    /// Hears what a worker reports. What follows the report stands in `results`, or is in the worker's socket.
+    pub(crate) fn hear(&mut self, place: u32, generation: u64, what: What, results: Range<usize>) {
+        let Some(seat) = self.seats.get_mut(place as usize).filter(|seat| seat.generation == generation)
+        else {
+            return;
+        };
+        let Some(member) = seat.member.as_mut() else { return };
+        match what {
+            What::Ready => {
+                member.ready();
+                self.crashes = 0;
+                self.is_news = true;
+            }
+            What::NotReady(failure) => self.fail(failure.into()),
+            What::Done { number, items, busy, fetch } => {
+                self.done(place as usize, number, items, busy, fetch, results);
+            }
+            What::Ended => self.bury(place as usize),
+        }
+    }
+
+    fn done(&mut self, place: usize, number: u64, items: u32, busy: u64, fetch: bool, part: Range<usize>) {
+        let Some(member) = self.seats[place].member.as_mut() else { return };
+        member.is_full = false;
+        // Also if nobody wants it any more: the next ones lie behind.
+        let results = if fetch { member.fetch() } else { Results::Buffer(part) };
+        let found = member.given.iter().position(|task| task.position(number) == Some(task.done));
+        let Some(task) = found.map(|at| &mut member.given[at]) else { return };
+        let items = items.min(task.items - task.done);
+        let sink = Arc::clone(&task.call.sink);
+        self.out.push(Delivery { sink, index: task.index + task.done as usize, items, results });
+        task.done += items;
+        member.busy += busy;
+        let task_is_over = task.done == task.items;
+        let slow = SlowTask {
+            function: task.call.name,
+            index: task.index,
+            took: Duration::from_nanos(busy),
+            pid: member.pid(),
+        };
+        if task_is_over {
+            member.given.remove(found.unwrap_or_default());
+            member.tasks += 1;
+        }
+        self.typical = (self.typical * 7 + busy) / 8;
+        self.barren = 0;
+        if self.slowest.len() < SLOWEST || self.slowest.last().is_some_and(|last| last.took < slow.took) {
+            let at = self.slowest.partition_point(|other| other.took >= slow.took);
+            self.slowest.insert(at, slow);
+            self.slowest.truncate(SLOWEST);
+        }
+    }
+
+    /// After reports: gives out more, and ends the workers of a closed pool.
+    pub(crate) fn go_on(&mut self) {
+        self.hand_out();
+        if self.pending.is_empty() {
+            self.balance();
+        }
+        if matches!(self.phase, Phase::Closed) && self.unsettled() == 0 {
+            self.members_mut().for_each(Member::stop);
+        }
+    }
+
+    /// Who has nothing to do gets of what another has not begun.
+    fn balance(&mut self) {
+        while self.members().any(|member| member.has_room(1)) {
+            let Some(busiest) = self.members_mut().max_by_key(|member| member.given.len()) else { return };
+            let count = busiest.given.len() / 2;
+            let taken = busiest.take_back(count);
+            if taken.is_empty() {
+                return;
+            }
+            self.pending.extend(taken);
+            self.hand_out();
+            if !self.pending.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// A worker has ended, and all it reported was heard.
+    fn bury(&mut self, place: usize) {
+        let seat = &mut self.seats[place];
+        let Some(mut member) = seat.member.take() else { return };
+        let begun = seat.note.begun();
+        let death = member.death();
+        let mut again = Vec::new();
+        let mut had_begun = false;
+        for task in mem::take(&mut member.given) {
+            let last = begun.and_then(|begun| task.position(begun.number));
+            let begun = last.map_or(task.done, |last| last + 1);
+            let (victims, rest) = task.split(begun);
+            had_begun |= !victims.is_empty();
+            again.extend(victims.into_iter().filter_map(|victim| self.mourn(victim, &member, death)));
+            again.extend(rest);
+        }
+        if !(had_begun || member.is_stopping && death == Death::Code(0)) {
+            self.count_death(place, &mut member, death);
+        }
+        self.restarts += u64::from(self.wants_workers());
+        again.into_iter().rev().for_each(|task| self.pending.push_front(task));
+        self.calls_warden = true;
+    }
+
+    /// What becomes of an item that was begun by a worker which died: it is to be begun again, or has failed.
+    fn mourn(&mut self, mut task: Task, member: &Member, death: Death) -> Option<Task> {
+        let error = match &member.condemned {
+            Some((number, error)) if *number == task.number => error.clone(),
+            // It was this process that killed the worker, for the sake of another item.
+            Some(_) => return Some(task),
+            None => {
+                task.attempts += 1;
+                if task.attempts <= task.call.terms.retries {
+                    return Some(task);
+                }
+                TaskError::WorkerDied { death, pid: member.pid(), attempts: task.attempts }
+            }
+        };
+        self.settle(&task, error);
+        None
+    }
+
+    /// A worker has died that was not at anything. If that happens again and again, something is wrong with all of them.
+    fn count_death(&mut self, place: usize, member: &mut Member, death: Death) {
+        let pause = if member.ready_after.is_none() {
+            self.crashes += 1;
+            if self.crashes >= CRASHES {
+                let last = member.last_words().unwrap_or_else(|| death.to_string());
+                return self.fail(PoolError::CrashLoop { workers: self.crashes, last });
+            }
+            self.crashes - 1
+        } else if member.tasks == 0 && member.started.elapsed() < Duration::from_secs(1) {
+            self.barren += 1;
+            self.barren.saturating_sub(BARREN)
+        } else {
+            0
+        };
+        if pause > 0 {
+            self.seats[place].not_before = Instant::now() + Duration::from_millis(1 << pause.min(10));
+        }
+    }
+
+    /// A worker could not be started.
+    pub(crate) fn not_started(&mut self, place: usize, error: PoolError) {
+        self.crashes += 1;
+        if self.crashes >= CRASHES {
+            return self.fail(error);
+        }
+        self.seats[place].not_before = Instant::now() + Duration::from_millis(1 << self.crashes);
+    }
+
+    /// There will be no more workers: nothing that waits is done any more.
+    pub(crate) fn fail(&mut self, error: PoolError) {
+        if matches!(self.phase, Phase::Terminated | Phase::Failed(_)) {
+            return;
+        }
+        let error = Arc::new(error);
+        self.phase = Phase::Failed(Arc::clone(&error));
+        self.end_all(&TaskError::Pool(error));
+    }
+
+    /// Ends all work.
+    pub(crate) fn terminate(&mut self) {
+        if !matches!(self.phase, Phase::Failed(_)) {
+            self.phase = Phase::Terminated;
+        }
+        self.end_all(&TaskError::Terminated);
+    }
+
+    fn end_all(&mut self, error: &TaskError) {
+        let mut tasks: Vec<_> = self.pending.drain(..).collect();
+        for member in self.members_mut() {
+            member.kill();
+            tasks.extend(member.given.drain(..));
+        }
+        tasks.iter().for_each(|task| self.settle(task, error.clone()));
+        self.calls_warden = true;
+        self.is_news = true;
+    }
+
+    /// The workers cannot be heard any more, and were killed.
+    pub(crate) fn forget_all(&mut self) {
+        for seat in &mut self.seats {
+            if let Some(member) = seat.member.take() {
+                member.process().into_iter().for_each(Process::wait);
+            }
+        }
+    }
+
+    /// Kills the workers whose item runs longer than it may.
+    pub(crate) fn kill_overdue(&mut self) {
+        self.timer = None;
+        let mut next: Option<Instant> = None;
+        let mut back = Vec::new();
+        for seat in &mut self.seats {
+            let Some(member) = seat.member.as_mut().filter(|member| member.condemned.is_none()) else {
+                continue;
+            };
+            let (left, killed) = member.look_at_clock(&seat.note);
+            back.extend(killed);
+            next = next.into_iter().chain(left.and_then(ipc_core::deadline)).min();
+        }
+        back.into_iter().rev().for_each(|task| self.pending.push_front(task));
+        if let Some(next) = next {
+            self.set_timer(next);
+        }
+        self.hand_out();
+    }
+
+    /// Sees to it that tasks of the call are not begun, and kills workers that run one if `kill` says so. Whether one
+    /// is being run, or may be, and goes on.
+    pub(crate) fn cancel(&mut self, sink: &Arc<dyn Sink>, kill: bool) -> bool {
+        let is_mine = |task: &Task| Arc::ptr_eq(&task.call.sink, sink);
+        let mut goes_on = false;
+        let mut back = Vec::new();
+        for seat in &mut self.seats {
+            let Some(member) = seat.member.as_mut() else { continue };
+            if !member.given.iter().any(is_mine) {
+                continue;
+            }
+            // What it has not begun comes back, so that what is left is what it is at.
+            back.extend(member.take_back(usize::MAX));
+            if let Some(task) = member.given.iter().find(|task| is_mine(task)) {
+                if kill {
+                    let number = task.number + u64::from(task.done);
+                    member.condemn(number, TaskError::Cancelled);
+                } else {
+                    goes_on = true;
+                }
+            }
+        }
+        back.into_iter().rev().for_each(|task| self.pending.push_front(task));
+        goes_on
+    }
+}

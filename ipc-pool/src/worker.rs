@@ -1,0 +1,279 @@
+//! What a worker does: takes orders, one after the other, runs them, and reports.
+
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::mem;
+use std::os::fd::{AsFd, OwnedFd};
+use std::process;
+use std::time::Instant;
+
+use ipc_core::transfer::Parcel;
+use ipc_core::{Fd, Segment, codec};
+use ipc_queue::{PutError, Queue};
+use serde::{Deserialize, Serialize};
+
+use crate::board::Note;
+use crate::entry::{self, Entry, Input};
+use crate::sys;
+use crate::wire::{
+    self, FETCH, FUNCTIONS, Failure, INITIALIZER, Item, LARGE, ORDER, Order, Report, TIMED, What,
+};
+
+/// The exit code of a worker that cannot report.
+const UNHEARD: i32 = 125;
+
+/// What a worker gets from its parent.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Start {
+    pub(crate) place: u32,
+    pub(crate) generation: u64,
+    pub(crate) orders: Queue<[u8]>,
+    pub(crate) reports: Queue<[u8]>,
+    pub(crate) board: Segment,
+    pub(crate) socket: Fd<OwnedFd>,
+    /// The first parcel is an initializer's.
+    pub(crate) has_initializer: bool,
+    /// The number of a function to be run at the end.
+    pub(crate) exit: Option<u64>,
+    /// In bytes.
+    pub(crate) memory: Option<u64>,
+}
+
+/// A worker's side.
+pub(crate) struct Worker {
+    place: u32,
+    generation: u64,
+    orders: Queue<[u8]>,
+    reports: Queue<[u8]>,
+    note: Note,
+    socket: OwnedFd,
+    functions: HashMap<u64, Entry>,
+    /// Kept for the next results.
+    results: Vec<u8>,
+}
+
+/// The function of a worker's process.
+pub(crate) fn work(start: Start) {
+    sys::ignore_interrupts();
+    if let Some(bytes) = start.memory {
+        sys::limit_memory(bytes);
+    }
+    let (has_initializer, exit) = (start.has_initializer, start.exit);
+    // If there is none, the parent says what it can: that the worker ended.
+    let Ok(mut worker) = Worker::new(start) else { return };
+    if has_initializer && !worker.initialize() {
+        return;
+    }
+    worker.report(What::Ready, &[]);
+    while worker.serve() {}
+    if let Some(exit) = exit.and_then(|exit| worker.function(exit)) {
+        // Its panic is printed as every panic of the process. Nobody waits for its result.
+        drop(exit(Input::Bytes(&[]), Vec::new()));
+    }
+}
+
+impl Worker {
+    pub(crate) fn new(start: Start) -> ipc_core::Result<Worker> {
+        Ok(Worker {
+            place: start.place,
+            generation: start.generation,
+            orders: start.orders,
+            reports: start.reports,
+            note: Note::new(&start.board, start.place)?,
+            socket: start.socket.0,
+            functions: HashMap::new(),
+            results: Vec::new(),
+        })
+    }
+
+    /// Runs the initializer; false if it failed, which is reported.
+    fn initialize(&mut self) -> bool {
+        let failure = match self.fetch(INITIALIZER) {
+            Ok(Some(parcel)) => {
+                let order = Order::parse(parcel.bytes()).map(|(order, _)| order);
+                let Some(entry) = order.and_then(|order| self.function(order.function)) else { return false };
+                wire::pop(entry(whole(parcel), Vec::new()).bytes()).and_then(|(item, _)| refusal(&item))
+            }
+            Ok(None) => return false,
+            Err(error) => Some(Failure::Arguments(error.to_string())),
+        };
+        let Some(failure) = failure else { return true };
+        self.report(What::NotReady(failure), &[]);
+        false
+    }
+
+    /// Carries out the next order; false if it was the last.
+    pub(crate) fn serve(&mut self) -> bool {
+        // What is wrong with the queue cannot be repaired here. The parent will start another worker.
+        let Ok(bytes) = self.orders.get_bytes() else { return false };
+        let begun = Instant::now();
+        let Some((order, arguments)) = Order::parse(&bytes) else { return false };
+        if order.items == 0 {
+            return false;
+        }
+        if order.flags & FETCH == 0 {
+            return self.run(order, arguments, None, begun);
+        }
+        let parcel = match self.fetch(order.number) {
+            Ok(Some(parcel)) => parcel,
+            Ok(None) => return false,
+            Err(error) => {
+                self.give_up(order.number, order.items, &Failure::Arguments(error.to_string()));
+                return true;
+            }
+        };
+        let Some((order, arguments)) = Order::parse(parcel.bytes()) else { return false };
+        if parcel.handles() > 0 {
+            return self.run(order, &[], Some(parcel), begun);
+        }
+        self.run(order, arguments, None, begun)
+    }
+
+    /// Runs the items of an order, and reports their results: at once if they take long, so that they are not lost with
+    /// a worker that dies in a later one.
+    fn run(
+        &mut self,
+        order: Order,
+        mut arguments: &[u8],
+        mut parcel: Option<Parcel>,
+        mut since: Instant,
+    ) -> bool {
+        let Some(entry) = self.function(order.function) else { return false };
+        let (mut first, end) = (order.number, order.number.saturating_add(u64::from(order.items)));
+        let mut tick = ipc_core::monotonic_coarse();
+        let mut results = mem::take(&mut self.results);
+        for number in order.number..end {
+            let input = match parcel.take() {
+                Some(parcel) => whole(parcel),
+                None => {
+                    let Some((item, rest)) = wire::pop(arguments) else { return false };
+                    arguments = rest;
+                    Input::Bytes(item.bytes)
+                }
+            };
+            self.note.begin(number, order.flags & TIMED != 0);
+            let packed = entry(input, results);
+            self.note.end(number);
+            let is_last = number + 1 == end;
+            let now = if is_last { tick } else { ipc_core::monotonic_coarse() };
+            if is_last || now != tick || packed.handles() > 0 || packed.bytes().len() > LARGE {
+                (results, since) = self.done(first, (number + 1 - first) as u32, packed, since);
+                (first, tick) = (number + 1, now);
+            } else {
+                results = packed.into_bytes();
+            }
+        }
+        self.results = results;
+        true
+    }
+
+    /// Reports results; a buffer for the next, and the time.
+    fn done(&mut self, number: u64, items: u32, results: Parcel, since: Instant) -> (Vec<u8>, Instant) {
+        let now = Instant::now();
+        let busy = now.duration_since(since).as_nanos() as u64;
+        if results.handles() == 0 && results.bytes().len() <= LARGE {
+            self.report(What::Done { number, items, busy, fetch: false }, results.bytes());
+        } else {
+            match self.send(&results) {
+                Ok(()) => self.report(What::Done { number, items, busy, fetch: true }, &[]),
+                Err(error) => self.give_up(number, items, &Failure::Result(error.to_string())),
+            }
+            return (Vec::new(), now);
+        }
+        let mut buffer = results.into_bytes();
+        buffer.clear();
+        (buffer, now)
+    }
+
+    /// Reports items that have no results.
+    fn give_up(&self, number: u64, items: u32, failure: &Failure) {
+        let mut results = Vec::new();
+        (0..items).for_each(|_| wire::push_failure(&mut results, failure));
+        self.report(What::Done { number, items, busy: 0, fetch: false }, &results);
+    }
+
+    pub(crate) fn report(&self, what: What, results: &[u8]) {
+        let report = Report { place: self.place, generation: self.generation, what };
+        if put_report(&self.reports, &report, results).is_err() {
+            // There is no memory for it. The parent will see that this worker has ended.
+            process::exit(UNHEARD);
+        }
+    }
+
+    /// Sends results through the socket, waiting for room.
+    fn send(&self, results: &Parcel) -> ipc_core::Result<()> {
+        loop {
+            match results.send(&self.socket) {
+                Err(error) if error.os().is_some_and(|error| error.kind() == ErrorKind::WouldBlock) => {
+                    sys::wait_writable(self.socket.as_fd());
+                }
+                sent => return sent,
+            }
+        }
+    }
+
+    /// The parcel of that order. Those before it are of orders that were taken back.
+    fn fetch(&mut self, number: u64) -> ipc_core::Result<Option<Parcel>> {
+        while let Some(parcel) = Parcel::receive(&self.socket)? {
+            match Order::parse(parcel.bytes()) {
+                Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
+                Some((order, _)) if order.number == number => return Ok(Some(parcel)),
+                _ => {}
+            }
+        }
+        Ok(None)
+    }
+
+    fn learn(&mut self, functions: &[u8]) {
+        for number in functions.as_chunks().0.iter().copied().map(u64::from_le_bytes) {
+            if let Some(entry) = usize::try_from(number).ok().and_then(entry::introduced) {
+                self.functions.insert(number, entry);
+            }
+        }
+    }
+
+    /// The function of that number, if the parent has introduced it.
+    fn function(&mut self, number: u64) -> Option<Entry> {
+        if !self.functions.contains_key(&number) {
+            // Nothing has that number: it reads all that there is.
+            while let Ok(Some(parcel)) = Parcel::receive(&self.socket) {
+                if let Some((order, functions)) = Order::parse(parcel.bytes())
+                    && order.flags & FUNCTIONS != 0
+                {
+                    self.learn(functions);
+                    break;
+                }
+            }
+        }
+        self.functions.get(&number).copied()
+    }
+}
+
+/// Puts a report, and what follows it.
+pub(crate) fn put_report(reports: &Queue<[u8]>, report: &Report, results: &[u8]) -> Result<(), PutError<()>> {
+    let mut head = Vec::with_capacity(64);
+    codec::encode(report, &mut head).expect("a report has no handles and no maps");
+    let mut room = reports.reserve(head.len() + results.len())?;
+    room.write_at(0, &head);
+    room.write_at(head.len(), results);
+    room.commit();
+    Ok(())
+}
+
+/// The arguments of a parcel with one item.
+fn whole(parcel: Parcel) -> Input<'static> {
+    let bytes = parcel.bytes();
+    let item = bytes.get(ORDER..).and_then(wire::pop).map_or(0, |(item, _)| item.bytes.len());
+    let start = bytes.len().min(ORDER + wire::LENGTH);
+    Input::Parcel(parcel, start..start + item)
+}
+
+/// What an initializer refused with.
+fn refusal(item: &Item<'_>) -> Option<Failure> {
+    if item.failed {
+        return Some(item.failure().unwrap_or_else(|error| Failure::Result(error.into())));
+    }
+    let returned: Result<(), String> =
+        codec::decode_all(item.bytes).unwrap_or_else(|error| Err(error.into()));
+    returned.err().map(Failure::Refused)
+}
