@@ -15,6 +15,9 @@ mod output;
 mod peers;
 mod pipe;
 mod pipes;
+mod pool;
+#[cfg(feature = "peers")]
+mod pool_peers;
 mod process;
 mod queue;
 mod raw;
@@ -64,6 +67,14 @@ fn main() -> ExitCode {
     if let Err(error) = arguments.output.map_or(Ok(()), |folder| output::write(&folder, &outcomes)) {
         eprintln!("compare: {error}");
         return ExitCode::FAILURE;
+    #[cfg(feature = "peers")]
+    procspawn::init();
+    let Arguments { only, quick, strict, .. } = Arguments::parse();
+    let cases: Vec<Case> =
+        [process::cases(), lock::cases(quick), queue::cases(), pool::cases()].into_iter().flatten().collect();
+    let mut missed = false;
+    for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {
+        missed |= !case.measure(quick);
     }
     ExitCode::from(u8::from(arguments.strict && !missed.is_empty()))
 }

@@ -58,11 +58,11 @@ impl<R: Send + 'static> Batch<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
-    fn deliver<'a>(
+    fn deliver(
         self: Arc<Self>,
         desk: &Arc<Desk>,
         index: usize,
-        results: &mut dyn Iterator<Item = Result<&'a [u8], TaskError>>,
+        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     ) {
         let mut inner = self.lock();
         let before = inner.done;

@@ -55,7 +55,11 @@ where
                 Err(why) => Err((bytes, why)),
             });
             // Its drop is the program's code. The result counts all the same.
-            let _ = caught(|| Ok::<_, String>(drop(output)), "dropped");
+            let dropped = || -> Result<(), String> {
+                drop(output);
+                Ok(())
+            };
+            let _ = caught(dropped, "dropped");
             match packed {
                 Ok(parcel) => return parcel,
                 Err((before, why)) => {

@@ -12,6 +12,8 @@ mod each;
 mod entry;
 mod error;
 mod insights;
+#[cfg(test)]
+mod kills;
 mod member;
 mod pack;
 mod pool;

@@ -18,10 +18,12 @@ use crate::entry::caught;
 use crate::error::TaskError;
 use crate::task::Sink;
 
+type Called<T> = Box<dyn FnOnce(&T) + Send>;
+
 /// What is called with a result or an error when it is there.
 pub(crate) struct Callback<R> {
-    pub(crate) result: Option<Box<dyn FnOnce(&R) + Send>>,
-    pub(crate) error: Option<Box<dyn FnOnce(&TaskError) + Send>>,
+    pub(crate) result: Option<Called<R>>,
+    pub(crate) error: Option<Called<TaskError>>,
 }
 
 impl<R> Callback<R> {
@@ -179,11 +181,11 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: Result<&[u8], TaskError>) -> Re
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Slot<R> {
-    fn deliver<'a>(
+    fn deliver(
         self: Arc<Self>,
         desk: &Arc<Desk>,
         _: usize,
-        results: &mut dyn Iterator<Item = Result<&'a [u8], TaskError>>,
+        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     ) {
         if let Some(result) = results.next() {
             self.complete(desk, decode(result));

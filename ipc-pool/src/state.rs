@@ -75,7 +75,7 @@ pub(crate) struct State {
     /// All that were ever asked for.
     functions: Vec<usize>,
     /// How long a task takes, in nanoseconds.
-    typical: u64,
+    pub(crate) typical: u64,
     /// Workers in a row that died before they were ready.
     crashes: u32,
     /// Workers in a row that died without having done anything.

@@ -68,11 +68,11 @@ impl<R> Inner<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Stream<R> {
-    fn deliver<'a>(
+    fn deliver(
         self: Arc<Self>,
         _: &Arc<Desk>,
         index: usize,
-        results: &mut dyn Iterator<Item = Result<&'a [u8], TaskError>>,
+        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     ) {
         let results: Vec<_> = results.map(decode).collect();
         let count = results.len() as u64;

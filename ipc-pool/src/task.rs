@@ -12,11 +12,11 @@ use crate::wire::{self, FETCH, LARGE, ORDER, Order, TIMED};
 /// Who waits for results.
 pub(crate) trait Sink: Send + Sync {
     /// Takes the results of items of the call, from that one on.
-    fn deliver<'a>(
+    fn deliver(
         self: Arc<Self>,
         desk: &Arc<Desk>,
         index: usize,
-        results: &mut dyn Iterator<Item = Result<&'a [u8], TaskError>>,
+        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     );
 
     /// Nobody wants them any more.
