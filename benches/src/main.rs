@@ -52,8 +52,11 @@ fn main() -> ExitCode {
     if process::is_plain_exit() {
         return ExitCode::SUCCESS;
     }
+    #[cfg(feature = "peers")]
+    procspawn::init();
     let arguments = Arguments::parse();
-    let cases = [process::cases(), lock::cases(arguments.quick), queue::cases(), pipe::cases()];
+    let cases =
+        [process::cases(), lock::cases(arguments.quick), queue::cases(), pipe::cases(), pool::cases()];
     let mut outcomes = Vec::new();
     for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
         for outcome in case.measure(arguments.quick) {
@@ -67,14 +70,6 @@ fn main() -> ExitCode {
     if let Err(error) = arguments.output.map_or(Ok(()), |folder| output::write(&folder, &outcomes)) {
         eprintln!("compare: {error}");
         return ExitCode::FAILURE;
-    #[cfg(feature = "peers")]
-    procspawn::init();
-    let Arguments { only, quick, strict, .. } = Arguments::parse();
-    let cases: Vec<Case> =
-        [process::cases(), lock::cases(quick), queue::cases(), pool::cases()].into_iter().flatten().collect();
-    let mut missed = false;
-    for case in cases.into_iter().filter(|case| case.id.starts_with(&only)) {
-        missed |= !case.measure(quick);
     }
     ExitCode::from(u8::from(arguments.strict && !missed.is_empty()))
 }
