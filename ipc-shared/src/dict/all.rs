@@ -1,0 +1,167 @@
+//! What concerns all entries of a dictionary.
+
+use std::ops::ControlFlow;
+
+use ipc_core::Result;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Dict;
+use crate::layout::DOMAINS;
+use crate::map::ALL;
+use crate::memory;
+use crate::table::{self, Entry, Part};
+use crate::transaction::Transaction;
+
+impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
+    /// All entries as they are at one moment, in no order.
+    ///
+    /// # Errors
+    /// See [`Dict`].
+    pub fn items(&self) -> Result<Vec<(K, V)>> {
+        let entries = self.object.entries()?;
+        entries
+            .iter()
+            .map(|(bytes, key)| {
+                Ok((self.decode("a key", &bytes[..*key])?, self.decode("a value", &bytes[*key..])?))
+            })
+            .collect()
+    }
+
+    /// All keys as they are at one moment, in no order.
+    ///
+    /// # Errors
+    /// See [`Dict`].
+    pub fn keys(&self) -> Result<Vec<K>> {
+        self.object.entries()?.iter().map(|(bytes, key)| self.decode("a key", &bytes[..*key])).collect()
+    }
+
+    /// All values as they are at one moment, in no order.
+    ///
+    /// # Errors
+    /// See [`Dict`].
+    pub fn values(&self) -> Result<Vec<V>> {
+        self.object.entries()?.iter().map(|(bytes, key)| self.decode("a value", &bytes[*key..])).collect()
+    }
+
+    /// Goes through a copy of all entries as they are at this moment, decoding one after the other.
+    ///
+    /// # Errors
+    /// See [`Dict`].
+    #[doc(alias = "__iter__")]
+    pub fn iter(&self) -> Result<impl Iterator<Item = Result<(K, V)>> + '_> {
+        Ok(self.object.entries()?.into_iter().map(|(bytes, key)| {
+            Ok((self.decode("a key", &bytes[..key])?, self.decode("a value", &bytes[key..])?))
+        }))
+    }
+
+    /// Inserts all of them, one after the other.
+    ///
+    /// # Errors
+    /// See [`Dict`]; those before it are inserted then.
+    #[doc(alias = "update")]
+    pub fn extend(&self, entries: impl IntoIterator<Item = (K, V)>) -> Result<()> {
+        entries.into_iter().try_for_each(|(key, value)| self.insert(key, value).map(drop))
+    }
+
+    /// Takes away all entries for which `keep` is false. Each is decided in one step, but not all at once: others may change
+    /// some meanwhile. As for [`update`](Dict::update), `keep` cannot change containers.
+    ///
+    /// # Errors
+    /// See [`Dict`]; some may be gone then.
+    pub fn retain(&self, mut keep: impl FnMut(&K, &V) -> bool) -> Result<()> {
+        for domain in 0..DOMAINS {
+            let mut transaction = self.store().begin(1 << domain)?;
+            self.object.check_there()?;
+            let part = self.object.part(domain);
+            let mut gone = Vec::new();
+            self.each(&transaction, part, |slot, entry| {
+                let mut bytes = Vec::new();
+                memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
+                let (key, value) = bytes.split_at(entry.key.min(bytes.len()));
+                let (key, value) = (self.decode("a key", key)?, self.decode("a value", value)?);
+                if !transaction.run(|| keep(&key, &value)) {
+                    gone.push((slot, entry));
+                }
+                Ok(ControlFlow::Continue(()))
+            })?;
+            for (slot, entry) in gone {
+                transaction.remove(part, domain, slot, entry)?;
+            }
+            transaction.commit()?;
+        }
+        Ok(())
+    }
+
+    /// Takes an entry away, whichever; `None` if there is none.
+    ///
+    /// # Errors
+    /// See [`Dict`].
+    #[doc(alias = "popitem")]
+    pub fn pop_item(&self) -> Result<Option<(K, V)>> {
+        loop {
+            for domain in 0..DOMAINS {
+                if self.object.word(self.object.part(domain).at + 8 - self.object.at)? == 0 {
+                    continue;
+                }
+                let mut transaction = self.store().begin(1 << domain)?;
+                self.object.check_there()?;
+                let part = self.object.part(domain);
+                let mut first = None;
+                self.each(&transaction, part, |slot, entry| {
+                    first = Some((slot, entry));
+                    Ok(ControlFlow::Break(()))
+                })?;
+                let Some((slot, entry)) = first else { continue };
+                let mut bytes = Vec::new();
+                memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
+                transaction.remove(part, domain, slot, entry)?;
+                transaction.commit()?;
+                let (key, value) = bytes.split_at(entry.key.min(bytes.len()));
+                return Ok(Some((self.decode("a key", key)?, self.decode("a value", value)?)));
+            }
+            if self.is_empty()? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn each(
+        &self,
+        transaction: &Transaction<'_>,
+        part: Part,
+        f: impl FnMut(u64, Entry) -> Result<ControlFlow<()>>,
+    ) -> Result<()> {
+        table::each(self.store(), part, |position| transaction.get(position), f)
+    }
+}
+
+impl<K, V> Dict<K, V> {
+    /// Takes all entries away, at once.
+    ///
+    /// # Errors
+    /// See [`Dict`]; nothing has changed then.
+    pub fn clear(&self) -> Result<()> {
+        let mut transaction = self.store().begin(ALL)?;
+        self.object.check_there()?;
+        self.clear_in(&mut transaction)?;
+        transaction.commit()
+    }
+
+    /// Takes the dictionary itself away, and gives its memory back to its [`Manager`](crate::Manager). All other handles
+    /// are refused from then on. What is not deleted goes with the manager; so does what lay in this one's values.
+    ///
+    /// # Errors
+    /// See [`Dict`]; nothing has changed then.
+    pub fn delete(self) -> Result<()> {
+        let mut transaction = self.store().begin(ALL)?;
+        self.object.check_there()?;
+        self.clear_in(&mut transaction)?;
+        self.object.delete(&mut transaction)?;
+        transaction.commit()
+    }
+
+    fn clear_in(&self, transaction: &mut Transaction<'_>) -> Result<()> {
+        (0..DOMAINS).try_for_each(|domain| transaction.clear(self.object.part(domain), domain))
+    }
+}

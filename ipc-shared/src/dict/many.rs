@@ -1,0 +1,80 @@
+//! Several entries changed in one step.
+
+use std::borrow::Borrow;
+
+use ipc_core::Result;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::Dict;
+use crate::map::Key;
+use crate::table::Found;
+
+impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
+    /// Changes several entries in one step: `f` gets the values of the keys in their order, `None` where there is no entry,
+    /// and leaves there what they are to be. Nobody sees some of them changed and others not. Returns what `f` returns.
+    ///
+    /// For `f`, all holds that is said at [`update`](Dict::update).
+    ///
+    /// ```
+    /// # use ipc_shared::Dict;
+    /// let accounts: Dict<String, i64> = Dict::new()?;
+    /// accounts.extend([("ann".to_string(), 100), ("bob".to_string(), 0)])?;
+    /// accounts.update_many(&["ann", "bob"], |balances| {
+    ///     let [Some(from), Some(to)] = balances else { return };
+    ///     *from -= 30;
+    ///     *to += 30;
+    /// })?;
+    /// assert_eq!(accounts.get("bob")?, Some(30));
+    /// # Ok::<(), ipc_core::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// See [`Dict`]; a key that is named twice. Nothing has changed then.
+    pub fn update_many<Q, R>(&self, keys: &[&Q], f: impl FnOnce(&mut [Option<V>]) -> R) -> Result<R>
+    where
+        K: Borrow<Q>,
+        Q: Serialize + ?Sized,
+    {
+        let mut encoded = Vec::with_capacity(keys.len());
+        for key in keys {
+            let mut bytes = Vec::new();
+            self.encode("a key", key, &mut bytes)?;
+            let (hash, len) = (self.store().hash(&bytes), bytes.len());
+            encoded.push((bytes, hash, len));
+        }
+        let mut sorted: Vec<&[u8]> = encoded.iter().map(|(bytes, ..)| bytes.as_slice()).collect();
+        sorted.sort_unstable();
+        if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+            let why = std::io::Error::new(std::io::ErrorKind::InvalidInput, "a key is named twice");
+            return Err(self.store().error("update entries of", why.into()));
+        }
+        let domains = encoded.iter().fold(0, |all, (_, hash, _)| all | 1 << crate::table::domain_of(*hash));
+        let mut transaction = self.store().begin(domains)?;
+        let mut buffer = Vec::new();
+        let values: Result<Vec<Option<V>>> = encoded
+            .iter()
+            .map(|(bytes, hash, _)| {
+                let found = self.object.find_in(&transaction, Key { bytes, hash: *hash })?;
+                self.value(found, &mut buffer)
+            })
+            .collect();
+        let mut values = values?;
+        let result = transaction.run(|| f(&mut values));
+        for ((bytes, hash, len), value) in encoded.iter_mut().zip(&values) {
+            let key = Key { bytes: &bytes[..*len], hash: *hash };
+            let (domain, found) = (key.domain(), self.object.find_in(&transaction, key)?);
+            let part = self.object.part(domain);
+            match (value, found) {
+                (Some(value), _) => {
+                    transaction.run(|| self.encode("a value", value, bytes))?;
+                    transaction.put(part, domain, *hash, (bytes, *len), found)?;
+                }
+                (None, Found::Entry(slot, old)) => transaction.remove(part, domain, slot, old)?,
+                (None, Found::Free(_)) => {}
+            }
+        }
+        transaction.commit()?;
+        Ok(result)
+    }
+}

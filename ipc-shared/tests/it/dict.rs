@@ -1,0 +1,255 @@
+//! What a dictionary does while nobody dies.
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use ipc_crash_test::soak::Random;
+use ipc_shared::Dict;
+
+use crate::help::{alone, fork, join, spawn, unique};
+
+fn words(text: &str) -> Dict<String, u64> {
+    let dict = Dict::new().unwrap();
+    dict.extend(text.split(' ').zip(0..).map(|(word, number)| (word.to_owned(), number))).unwrap();
+    dict
+}
+
+#[test]
+fn an_entry_is_found_until_it_is_removed() {
+    let dict = words("one two three");
+    assert_eq!(dict.get("two").unwrap(), Some(1));
+    assert_eq!(dict.insert("two".into(), 7).unwrap(), Some(1));
+    assert_eq!(dict.get("two").unwrap(), Some(7));
+    assert_eq!(dict.len().unwrap(), 3);
+    assert_eq!(dict.remove("two").unwrap(), Some(7));
+    assert_eq!(dict.remove("two").unwrap(), None);
+    assert!(!dict.contains_key("two").unwrap() && dict.contains_key("one").unwrap());
+    assert_eq!(dict.len().unwrap(), 2);
+    dict.check().unwrap();
+}
+
+#[test]
+fn it_does_what_a_hash_map_does() {
+    let dict: Dict<Vec<u8>, Vec<u8>> = Dict::new().unwrap();
+    let mut model: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+    let mut random = Random::new(7);
+    for step in 0..20_000 {
+        let key = vec![b'k'; random.below(3) as usize]
+            .into_iter()
+            .chain(random.below(300).to_le_bytes())
+            .collect::<Vec<u8>>();
+        let size = match random.below(100) {
+            0 => random.below(20_000),
+            1..10 => random.below(2_000),
+            _ => random.below(60),
+        };
+        let value = vec![random.next() as u8; size as usize];
+        match random.below(8) {
+            0..3 => assert_eq!(dict.insert(key.clone(), value.clone()).unwrap(), model.insert(key, value)),
+            3..5 => assert_eq!(dict.remove(&key).unwrap(), model.remove(&key)),
+            5 => {
+                let new = dict.update(&key, |old| old.map(|old| [&old[..], &value].concat())).unwrap();
+                if let Some(old) = model.get_mut(&key) {
+                    old.extend(&value);
+                }
+                assert_eq!(new.as_ref(), model.get(&key));
+            }
+            6 => {
+                let got = dict.get_or_insert_with(key.clone(), || value.clone()).unwrap();
+                assert_eq!(&got, model.entry(key).or_insert(value));
+            }
+            _ => assert_eq!(dict.get(&key).unwrap().as_ref(), model.get(&key)),
+        }
+        assert_eq!(dict.len().unwrap(), model.len());
+        if step % 1000 == 0 {
+            dict.check().unwrap_or_else(|error| panic!("step {step}: {error}"));
+        }
+    }
+    let items: HashMap<Vec<u8>, Vec<u8>> = dict.items().unwrap().into_iter().collect();
+    assert_eq!(items, model);
+    dict.retain(|key, _| key.len() > 8).unwrap();
+    model.retain(|key, _| key.len() > 8);
+    assert_eq!(dict.len().unwrap(), model.len());
+    dict.check().unwrap();
+    while let Some((key, value)) = dict.pop_item().unwrap() {
+        assert_eq!(model.remove(&key), Some(value));
+    }
+    assert!(model.is_empty());
+    dict.check().unwrap();
+}
+
+#[test]
+fn values_have_any_size() {
+    let dict: Dict<u32, ipc_bytes::Bytes> = Dict::new().unwrap();
+    for size in [0, 1, 7, 8, 100, 4_000, 4_096, 5_000, 1 << 20, 100 << 20] {
+        let value = ipc_bytes::Bytes(vec![size as u8; size]);
+        assert_eq!(dict.insert(1, value).unwrap().map(|old| old.0.len()).is_some(), size > 0);
+        let found = dict.get(&1).unwrap().unwrap().0;
+        assert!(found.len() == size && found.iter().all(|byte| *byte == size as u8));
+        dict.check().unwrap();
+    }
+    dict.remove(&1).unwrap();
+    dict.check().unwrap();
+    let stats = dict.stats().unwrap();
+    assert!(stats.memory() < 1 << 20, "what is not used is given back: {stats:?}");
+}
+
+/// Bytes that serde takes as bytes.
+mod ipc_bytes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) struct Bytes(pub(super) Vec<u8>);
+
+    impl Serialize for Bytes {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+
+    impl<'de> Deserialize<'de> for Bytes {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bytes, D::Error> {
+            <&[u8]>::deserialize(deserializer).map(|bytes| Bytes(bytes.to_vec()))
+        }
+    }
+}
+
+#[test]
+fn removed_space_is_used_again() {
+    let dict: Dict<u64, Vec<u8>> = Dict::new().unwrap();
+    let mut most = 0;
+    for round in 0..30 {
+        (0..500).for_each(|key| _ = dict.insert(key, vec![1; 40 + key as usize * 20]).unwrap());
+        most = if round < 3 { dict.stats().unwrap().memory() } else { most };
+        if round % 2 == 0 {
+            dict.clear().unwrap();
+        } else {
+            (0..500).for_each(|key| _ = dict.remove(&key).unwrap());
+        }
+        assert_eq!(dict.len().unwrap(), 0);
+        dict.check().unwrap();
+    }
+    let memory = dict.stats().unwrap().memory();
+    assert!(memory <= most * 11 / 10, "{memory} > {most}");
+}
+
+#[test]
+fn a_closure_that_panics_leaves_the_old_value() {
+    let dict = words("one two");
+    let panics = |_: Option<u64>| -> Option<u64> { panic!("on purpose") };
+    assert!(catch_unwind(AssertUnwindSafe(|| dict.update("two", panics))).is_err());
+    assert!(
+        catch_unwind(AssertUnwindSafe(|| dict.update_many(&["one", "two"], |_| panic!("on purpose"))))
+            .is_err()
+    );
+    assert_eq!(dict.get("two").unwrap(), Some(1));
+    assert_eq!(dict.update("two", |old| old.map(|old| old + 1)).unwrap(), Some(2));
+    dict.check().unwrap();
+}
+
+#[test]
+fn a_change_within_a_change_is_refused() {
+    let dict = words("one two");
+    dict.update("one", |old| {
+        assert!(dict.insert("two".into(), 5).is_err());
+        assert_eq!(dict.get("two").unwrap(), Some(1));
+        old
+    })
+    .unwrap();
+    dict.insert("two".into(), 5).unwrap();
+}
+
+#[test]
+fn an_update_is_one_step_for_all_processes() {
+    alone(|| {
+        let dict = words("count other");
+        let children: Vec<_> = (0..4)
+            .map(|_| {
+                fork(|| {
+                    for _ in 0..5_000 {
+                        dict.update("count", |old| old.map(|count| count + 1)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        children.into_iter().for_each(|child| child.join());
+        assert_eq!(dict.get("count").unwrap(), Some(20_000));
+        dict.check().unwrap();
+    });
+}
+
+#[test]
+fn several_entries_change_in_one_step() {
+    let dict: Dict<String, i64> = Dict::new().unwrap();
+    (0..100).for_each(|key| _ = dict.insert(key.to_string(), 10).unwrap());
+    let keys: Vec<String> = (0..100).map(|key| key.to_string()).collect();
+    let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+    dict.update_many(&keys, |values| values.iter_mut().for_each(|value| *value = value.map(|old| old * 2)))
+        .unwrap();
+    assert!(dict.values().unwrap().into_iter().all(|value| value == 20));
+    dict.update_many(&keys[..50], |values| values.fill(None)).unwrap();
+    assert_eq!(dict.len().unwrap(), 50);
+    let new: Vec<String> = (200..900).map(|key| key.to_string()).collect();
+    let new: Vec<&str> = new.iter().map(String::as_str).collect();
+    dict.update_many(&new, |values| values.fill(Some(1))).unwrap();
+    assert_eq!(dict.len().unwrap(), 750);
+    assert!(dict.update_many(&["7", "7"], |_| ()).is_err());
+    dict.check().unwrap();
+}
+
+#[test]
+fn an_entry_is_swapped_only_if_it_is_as_expected() {
+    let dict = words("one");
+    assert!(!dict.compare_and_swap("one", Some(&5), Some(6)).unwrap());
+    assert!(!dict.compare_and_swap("one", None, Some(6)).unwrap());
+    assert!(dict.compare_and_swap("one", Some(&0), Some(6)).unwrap());
+    assert!(dict.compare_and_swap("two", None, Some(1)).unwrap());
+    assert!(dict.compare_and_swap("one", Some(&6), None).unwrap());
+    assert_eq!(dict.items().unwrap(), [("two".to_string(), 1)]);
+}
+
+#[test]
+fn a_handle_travels() {
+    fn change(dict: Dict<String, u64>) -> Option<u64> {
+        dict.insert("new".to_string(), 9).unwrap();
+        dict.get("one").unwrap()
+    }
+    let dict = words("one two");
+    assert_eq!(join(&mut spawn(change, (dict.clone(),))), Some(0));
+    assert_eq!(dict.get("new").unwrap(), Some(9));
+}
+
+#[test]
+fn another_type_is_refused_by_name() {
+    let name = unique("dict");
+    let dict: Dict<String, u64> = Dict::create(&name).unwrap();
+    dict.insert("one".into(), 1).unwrap();
+    let error = Dict::<String, String>::open(&name).unwrap_err().to_string();
+    assert!(error.contains("Dict<alloc::string::String, u64>"), "{error}");
+    assert_eq!(Dict::<String, u64>::open(&name).unwrap().get("one").unwrap(), Some(1));
+}
+
+#[test]
+fn without_memory_an_insert_fails_and_the_old_value_stays() {
+    let dict: Dict<u32, Vec<u8>> = Dict::with_max_memory(16 << 20).unwrap();
+    dict.insert(1, vec![1; 100]).unwrap();
+    assert!(dict.insert(1, vec![2; 20 << 20]).is_err());
+    assert_eq!(dict.get(&1).unwrap(), Some(vec![1; 100]));
+    let refused = (2..).find(|key| dict.insert(*key, vec![3; 300]).is_err()).unwrap();
+    assert!(refused > 20_000, "{refused}");
+    dict.check().unwrap();
+    assert_eq!(dict.len().unwrap(), refused as usize - 1);
+    dict.clear().unwrap();
+    dict.check().unwrap();
+    dict.insert(5, vec![3; 300]).unwrap();
+}
+
+#[test]
+fn a_deleted_dictionary_refuses() {
+    let dict = words("one two");
+    let other = dict.clone();
+    dict.delete().unwrap();
+    assert!(other.get("one").is_err());
+    assert!(other.insert("one".into(), 1).is_err());
+    assert!(other.len().is_err());
+    other.check().unwrap();
+}

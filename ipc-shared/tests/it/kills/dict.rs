@@ -1,0 +1,340 @@
+//! Entries come, change and go.
+
+use ipc_crash_test::{KillTest, Outcome, Report};
+
+use super::{Dict, Entry, HashMap, RECOVERY, Scene, Walk};
+
+pub(super) const CASES: &[Entry] = &[
+    ("dict: insert", [1, 11], insert),
+    ("dict: insert the first", [3, 211], insert_first),
+    ("dict: replace in place", [1, 11], replace_in_place),
+    ("dict: replace by a longer one", [1, 11], replace_longer),
+    ("dict: remove", [1, 11], remove),
+    ("dict: update", [1, 11], update),
+    ("dict: update, and remove", [1, 11], update_to_nothing),
+    ("dict: compare and swap", [1, 11], compare_and_swap),
+    ("dict: update 2", [1, 101], update_two),
+    ("dict: update 40, with a long log", [307, 12007], update_many),
+    ("dict: insert, and the table grows", [5, 307], grow),
+    ("dict: clear", [41, 2003], clear),
+    ("dict: retain", [101, 5003], retain),
+    ("dict: pop_item", [1, 31], pop_item),
+    ("dict: get", [1, 17], get),
+    ("dict: items", [101, 5003], items),
+    ("dict: delete", [53, 3001], delete),
+    ("memory: insert, and a new slab", [3, 211], new_slab),
+    ("memory: insert a large one", [5, 401], insert_large),
+    ("memory: replace a large one", [11, 1009], replace_large),
+    ("memory: remove a large one, whose memory is given back", [53, 3001], remove_large),
+    ("memory: created", [307, 8009], create),
+    ("memory: created with a name", [401, 9001], create_named),
+    ("memory: opened by its name", [101, 1511], open),
+    ("recovery of a killed insert", [31, 301], recover_insert),
+    ("recovery of a killed replace", [31, 301], recover_replace),
+    ("recovery of a killed update 2", [101, 1009], recover_two),
+    ("recovery of a killed growth", [101, 1009], recover_growth),
+    ("recovery of a killed clear with a long log", [4001, 40009], recover_clear),
+];
+
+type Words = Dict<String, String>;
+type Model = HashMap<String, String>;
+type Change = fn(&Words);
+
+fn text(key: u32) -> String {
+    "value ".repeat(key as usize % 5) + &key.to_string()
+}
+
+/// A dictionary of so many entries.
+fn filled(count: u32) -> Scene<Words> {
+    let dict = Dict::new().unwrap();
+    dict.extend((0..count).map(|key| (key.to_string(), text(key)))).unwrap();
+    Scene::new(dict)
+}
+
+fn few() -> Scene<Words> {
+    filled(5)
+}
+
+fn model(dict: &Words) -> Model {
+    dict.items().unwrap_or_else(|error| panic!("damaged: {error}")).into_iter().collect()
+}
+
+/// All is as before the change, or as after it.
+fn check(setup: fn() -> Scene<Words>, change: Change) -> impl Fn(&Scene<Words>, Outcome) {
+    let scene = setup();
+    let before = model(&scene.lock);
+    change(&scene.lock);
+    let after = model(&scene.lock);
+    move |scene, outcome| {
+        let dict = &scene.lock;
+        let len = dict.len().unwrap_or_else(|error| panic!("damaged: {error}"));
+        let found = model(dict);
+        assert_eq!(len, found.len(), "wrong length");
+        assert!(found == after || found == before && outcome != Outcome::Completed, "torn: {found:?}");
+        dict.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+        works(dict);
+    }
+}
+
+fn works(dict: &Words) {
+    for key in ["0", "1", "new", "7000"] {
+        dict.insert(key.into(), "again".into()).unwrap();
+        assert_eq!(dict.get(key).unwrap().as_deref(), Some("again"), "wrong value");
+    }
+    dict.clear().unwrap();
+    dict.check().unwrap_or_else(|error| panic!("damaged afterwards: {error}"));
+}
+
+fn test(walk: Walk, setup: fn() -> Scene<Words>, change: Change) -> KillTest<'static, Scene<Words>> {
+    let test = walk.of(setup).victim(move |scene, step| {
+        scene.lock.segment().me().unwrap();
+        step.run(|| change(&scene.lock));
+    });
+    test.check(check(setup, change))
+}
+
+fn run(walk: Walk, setup: fn() -> Scene<Words>, change: Change) -> Report {
+    test(walk, setup, change).run()
+}
+
+fn put(dict: &Words, key: u32, value: &str) {
+    dict.insert(key.to_string(), value.to_owned()).unwrap();
+}
+
+fn insert(walk: Walk) -> Report {
+    run(walk, || filled(200), |dict| put(dict, 1000, "new"))
+}
+
+fn insert_first(walk: Walk) -> Report {
+    run(walk, || filled(0), |dict| put(dict, 1000, "new"))
+}
+
+fn replace_in_place(walk: Walk) -> Report {
+    run(walk, few, |dict| put(dict, 1, "VALUE 1"))
+}
+
+fn replace_longer(walk: Walk) -> Report {
+    run(walk, || filled(200), |dict| put(dict, 1, &text(4).repeat(5)))
+}
+
+fn remove(walk: Walk) -> Report {
+    run(walk, few, |dict| _ = dict.remove("3").unwrap())
+}
+
+fn update(walk: Walk) -> Report {
+    run(walk, few, |dict| _ = dict.update("3", |old| old.map(|old| old.to_uppercase())).unwrap())
+}
+
+fn update_to_nothing(walk: Walk) -> Report {
+    run(walk, few, |dict| _ = dict.update("3", |_| None).unwrap())
+}
+
+fn compare_and_swap(walk: Walk) -> Report {
+    run(walk, few, |dict| assert!(dict.compare_and_swap("1", Some(&text(1)), Some(text(7))).unwrap()))
+}
+
+fn two(dict: &Words) {
+    let swap = |values: &mut [Option<String>]| values.swap(0, 1);
+    dict.update_many(&["1", "4"], swap).unwrap();
+}
+
+fn update_two(walk: Walk) -> Report {
+    run(walk, few, two)
+}
+
+fn update_many(walk: Walk) -> Report {
+    let change = |dict: &Words| {
+        let keys: Vec<String> = (0..40).map(|key| key.to_string()).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        let double = |values: &mut [Option<String>]| {
+            values.iter_mut().for_each(|value| *value = Some(value.clone().unwrap_or_default().repeat(2)));
+        };
+        dict.update_many(&keys, double).unwrap();
+    };
+    run(walk, || filled(20), change)
+}
+
+/// A dictionary of which some part has a full table.
+fn full() -> Scene<Words> {
+    filled(384)
+}
+
+/// Into tables of 8 slots, of which 6 can be used: some of these grow.
+fn fill(dict: &Words) {
+    (1000..1004).for_each(|key| put(dict, key, "new"));
+}
+
+fn grow(walk: Walk) -> Report {
+    // Each insert is a step of its own, so the survivor accepts any number of them.
+    let check = |scene: &Scene<Words>, outcome: Outcome| {
+        let found = model(&scene.lock);
+        let new = (1000..1004).take_while(|key| found.contains_key(&key.to_string())).count();
+        assert!(outcome != Outcome::Completed || new == 4, "torn: {new}");
+        assert_eq!(found.len(), 384 + new, "wrong length");
+        assert!((0..384).all(|key| found[&key.to_string()] == text(key)), "torn");
+        scene.lock.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+        works(&scene.lock);
+    };
+    test(walk, full, fill).check(check).run()
+}
+
+fn clear(walk: Walk) -> Report {
+    run(walk, few, |dict| dict.clear().unwrap())
+}
+
+fn retain(walk: Walk) -> Report {
+    let check = |scene: &Scene<Words>, _: Outcome| {
+        let found = model(&scene.lock);
+        let is_sound = |key: u32| found.get(&key.to_string()).is_some_and(|value| *value == text(key));
+        assert!(
+            (0..5).all(|key| is_sound(key) || key % 2 == 0 && !found.contains_key(&key.to_string())),
+            "torn"
+        );
+        scene.lock.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+        works(&scene.lock);
+    };
+    let odd = |dict: &Words| dict.retain(|key, _| key.parse::<u32>().unwrap() % 2 == 1).unwrap();
+    test(walk, few, odd).check(check).run()
+}
+
+fn pop_item(walk: Walk) -> Report {
+    run(walk, || filled(1), |dict| assert!(dict.pop_item().unwrap().is_some()))
+}
+
+fn get(walk: Walk) -> Report {
+    run(walk, few, |dict| assert_eq!(dict.get("3").unwrap(), Some(text(3))))
+}
+
+fn items(walk: Walk) -> Report {
+    run(walk, few, |dict| assert_eq!(dict.items().unwrap().len(), 5))
+}
+
+fn delete(walk: Walk) -> Report {
+    let check = |scene: &Scene<Words>, outcome: Outcome| {
+        match scene.lock.get("3") {
+            Ok(found) => assert!(found == Some(text(3)) && outcome != Outcome::Completed, "torn: {found:?}"),
+            Err(_) => assert_eq!(scene.lock.stats().unwrap().objects, 0, "wrong number"),
+        }
+        scene.lock.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+    };
+    test(walk, few, |dict| dict.clone().delete().unwrap()).check(check).run()
+}
+
+fn new_slab(walk: Walk) -> Report {
+    run(walk, few, |dict| put(dict, 1, &"x".repeat(1000)))
+}
+
+const LARGE: usize = 300_000;
+
+fn insert_large(walk: Walk) -> Report {
+    run(walk, few, |dict| put(dict, 1, &"x".repeat(10_000)))
+}
+
+fn replace_large(walk: Walk) -> Report {
+    let setup = || {
+        let scene = few();
+        put(&scene.lock, 1, &"x".repeat(10_000));
+        scene
+    };
+    run(walk, setup, |dict| put(dict, 1, &"y".repeat(20_000)))
+}
+
+fn remove_large(walk: Walk) -> Report {
+    let setup = || {
+        let scene = few();
+        put(&scene.lock, 1, &"x".repeat(LARGE));
+        scene
+    };
+    // The value is not copied out: that would be most of the way.
+    run(walk, setup, |dict| dict.clear().unwrap())
+}
+
+fn create(walk: Walk) -> Report {
+    let victim = |_: &Words| drop(Words::new().unwrap());
+    run(walk, few, victim)
+}
+
+fn name() -> String {
+    format!("kill-{}", std::process::id())
+}
+
+fn create_named(walk: Walk) -> Report {
+    let name = name();
+    let victim = {
+        let name = name.clone();
+        move |_: &Scene<()>, step: ipc_crash_test::Step<'_>| step.run(|| _ = Words::create(&name).unwrap())
+    };
+    let check = move |_: &Scene<()>, _: Outcome| {
+        if let Ok(dict) = Words::open(&name) {
+            dict.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+            works(&dict);
+        }
+        drop(Words::create(&name).unwrap_or_else(|error| panic!("the name is taken: {error}")));
+    };
+    walk.of(|| Scene::new(())).victim(victim).check(check).run()
+}
+
+fn open(walk: Walk) -> Report {
+    let name = name();
+    let setup = {
+        let name = name.clone();
+        move || {
+            let dict = Words::create(&name).unwrap();
+            put(&dict, 1, "one");
+            Scene::new(dict)
+        }
+    };
+    let victim = {
+        let name = name.clone();
+        move |_: &Scene<Words>, step: ipc_crash_test::Step<'_>| step.run(|| _ = Words::open(&name).unwrap())
+    };
+    let check = move |scene: &Scene<Words>, _: Outcome| {
+        assert_eq!(scene.lock.get("1").unwrap().as_deref(), Some("one"), "wrong value");
+        assert!(Words::open(&name).is_ok());
+        works(&scene.lock);
+    };
+    walk.of(setup).victim(victim).check(check).run()
+}
+
+/// Another process repairs what the victim left, and is killed while doing so.
+fn recover(walk: Walk, setup: fn() -> Scene<Words>, change: Change) -> Report {
+    let recoverer = |scene: &Scene<Words>, step: ipc_crash_test::Step<'_>| {
+        scene.lock.segment().me().unwrap();
+        step.run(|| {
+            scene.lock.update("1", |old| old).unwrap();
+            scene.lock.stats().unwrap();
+        });
+    };
+    test(walk, setup, change).recoverer(recoverer).recovery_stride(walk.stride * RECOVERY).run()
+}
+
+fn recover_insert(walk: Walk) -> Report {
+    recover(walk, || filled(200), |dict| put(dict, 1000, "new"))
+}
+
+fn recover_replace(walk: Walk) -> Report {
+    recover(walk, few, |dict| put(dict, 1, &text(4).repeat(9)))
+}
+
+fn recover_two(walk: Walk) -> Report {
+    recover(walk, few, two)
+}
+
+fn recover_growth(walk: Walk) -> Report {
+    let check = |scene: &Scene<Words>, _: Outcome| {
+        let found = model(&scene.lock);
+        assert!((0..384).all(|key| found[&key.to_string()] == text(key)), "torn");
+        scene.lock.check().unwrap_or_else(|error| panic!("damaged: {error}"));
+        works(&scene.lock);
+    };
+    let recoverer = |scene: &Scene<Words>, step: ipc_crash_test::Step<'_>| {
+        scene.lock.segment().me().unwrap();
+        step.run(|| _ = scene.lock.stats().unwrap());
+    };
+    let test = test(walk, full, |dict| put(dict, 1000, "new")).check(check);
+    test.recoverer(recoverer).recovery_stride(walk.stride * RECOVERY).run()
+}
+
+fn recover_clear(walk: Walk) -> Report {
+    recover(walk, || filled(100), |dict| dict.clear().unwrap())
+}

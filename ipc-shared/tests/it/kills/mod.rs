@@ -1,0 +1,23 @@
+//! Every operation as a kill test: each with a survivor that checks the contract.
+
+mod dict;
+
+use std::collections::HashMap;
+
+use ipc_crash_test::case::{Case, Entry, RECOVERY, Walk};
+use ipc_crash_test::scene::Scene;
+use ipc_shared::Dict;
+
+/// All of them.
+pub(crate) fn cases() -> Vec<Case> {
+    warm_up();
+    [dict::CASES].into_iter().flatten().map(Case::new).collect()
+}
+
+/// Does once, in the process that forks all others, what every process does once.
+fn warm_up() {
+    let name = format!("warm-up-{}", std::process::id());
+    let dict: Dict<String, u64> = Dict::create(&name).unwrap();
+    dict.insert("one".into(), 1).unwrap();
+    dict.check().unwrap();
+}

@@ -1,0 +1,6 @@
+//! The contract of ipc-shared, a module a subject. Every test is named after the property that it proves.
+
+mod crash;
+mod dict;
+mod help;
+mod kills;
