@@ -29,9 +29,9 @@ pub(crate) fn class_of(len: u64) -> Option<usize> {
 /// How many pages a slab of the class has, as a power of two.
 fn slab_order(class: usize) -> u32 {
     match SIZES[class] {
-        0..=128 => 0,
-        129..=1024 => 2,
-        _ => 3,
+        0..=256 => 0,
+        257..=1024 => 1,
+        _ => 2,
     }
 }
 

@@ -230,12 +230,12 @@ impl Transaction<'_> {
         }
         // The key is the same.
         let first = old.key / 8;
-        let words = bytes.chunks(8).map(memory::word_of).enumerate().skip(first);
+        let words = bytes[8 * first..].chunks(8).map(memory::word_of);
         if words.len() > IN_PLACE {
             return Ok(false);
         }
-        for (index, word) in words {
-            let position = old.block + 8 + 8 * index as u64;
+        let start = old.block + 8 + 8 * first as u64;
+        for (position, word) in (start..).step_by(8).zip(words) {
             if self.get(position)? != word {
                 self.set(position, word);
             }
@@ -276,8 +276,10 @@ impl Transaction<'_> {
     fn rebuild(&mut self, part: Part, domain: usize, hash: u64) -> Result<u64> {
         let old = Slots::of(self.get(part.at)?);
         let count = self.get(part.at + 8)?.min(1 << MOST);
-        // Half full at most, so that it is some time to the next.
-        let log = ((count + 1) * 2).next_power_of_two().trailing_zeros().max(FIRST);
+        // Half full at most, so that it is some time to the next; small ones less, since what they leave is used by others
+        // of their size only.
+        let room = if count < 256 { 4 } else { 2 };
+        let log = ((count + 1) * room).next_power_of_two().trailing_zeros().max(FIRST);
         if log > MOST {
             let cause = Cause::OutOfBounds { offset: 0, len: count + 1, size: 1 << (MOST - 1) };
             return Err(self.store().error("add to a table of", cause));

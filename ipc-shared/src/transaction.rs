@@ -54,7 +54,7 @@ pub(crate) struct Transaction<'a> {
     arena: bool,
     changes: Vec<(u64, u64)>,
     /// Where in `changes` a position stands, once they are many.
-    index: HashMap<u64, usize>,
+    index: Option<HashMap<u64, usize>>,
     /// What is freed by this transaction is not used by it: others would find it spoilt if this one is killed.
     freed: Vec<Freed>,
     /// Runs whose memory is to be given back afterwards, as bytes.
@@ -75,7 +75,7 @@ impl Store {
             domains: 0,
             arena: false,
             changes: KEPT.take(),
-            index: HashMap::new(),
+            index: None,
             freed: Vec::new(),
             released: Vec::new(),
         };
@@ -193,16 +193,21 @@ impl<'a> Transaction<'a> {
     #[inline]
     fn pending(&self, position: u64) -> Option<usize> {
         if self.changes.len() > FEW {
-            return self.index.get(&position).copied();
+            return self.index.as_ref().and_then(|index| index.get(&position).copied());
         }
         self.changes.iter().position(|change| change.0 == position)
     }
 
     #[cold]
     fn note(&mut self) {
-        let first = if self.index.is_empty() { 0 } else { self.changes.len() - 1 };
-        for (at, change) in self.changes.iter().enumerate().skip(first) {
-            self.index.insert(change.0, at);
+        match &mut self.index {
+            Some(index) if index.len() + 1 == self.changes.len() => {
+                _ = self.changes.last().map(|last| index.insert(last.0, self.changes.len() - 1));
+            }
+            _ => {
+                let places = self.changes.iter().enumerate();
+                self.index = Some(places.map(|(at, change)| (change.0, at)).collect());
+            }
         }
     }
 
@@ -283,8 +288,10 @@ impl<'a> Transaction<'a> {
         }
         // Once more, since pages that are only just being freed cannot have the log.
         self.changes = before.unwrap_or_default();
-        self.index.clear();
-        self.note();
+        self.index = None;
+        if self.changes.len() > FEW {
+            self.note();
+        }
         self.released.clear();
         let scratch = self.scratch(&freed)?;
         free(self)?;
