@@ -75,23 +75,19 @@ pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -
     result
 }
 
-handle!(Dict<K: crate::dict::Any, V: crate::dict::Any>);
-
-/// Every type.
-pub(crate) trait Any {}
-impl<T: ?Sized> Any for T {}
+handle!(Dict<K, V>);
 
 impl<K, V> Dict<K, V> {
     pub(crate) fn type_name() -> String {
         format!("Dict<{}, {}>", type_name::<K>(), type_name::<V>())
     }
 
-    pub(crate) fn from_object(object: Object) -> Dict<K, V> {
-        Dict { object, marker: PhantomData }
+    pub(crate) fn from_object(object: Object) -> Result<Dict<K, V>> {
+        Ok(Dict { object, marker: PhantomData })
     }
 
     pub(crate) fn create_in(store: &Store) -> Result<Dict<K, V>> {
-        Object::create_map(store, &Self::type_name()).map(Dict::from_object)
+        Object::create_map(store, &Self::type_name()).and_then(Dict::from_object)
     }
 
     fn create_with(name: Option<&str>, size: Size) -> Result<Dict<K, V>> {
@@ -134,7 +130,7 @@ impl<K, V> Dict<K, V> {
     /// [names](std::any::type_name).
     pub fn open(name: &str) -> Result<Dict<K, V>> {
         let store = Store::open(name)?;
-        Object::main(&store, &Self::type_name()).map(Dict::from_object)
+        Object::main(&store, &Self::type_name()).and_then(Dict::from_object)
     }
 
     /// The segment that it lies in.

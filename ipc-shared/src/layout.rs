@@ -112,13 +112,23 @@ pub(crate) struct Page {
     pub(crate) links: AtomicU64,
 }
 
+/// The start of a value's or an array's data. What they hold follows, from the next multiple of 64 on.
+#[repr(C)]
+#[derive(Debug)]
+pub(crate) struct Cell {
+    pub(crate) lock: RawLock,
+    /// Of a value that has two copies: how many times it was changed; bit 0 says which copy is valid. Of an array: its
+    /// length.
+    pub(crate) state: AtomicU64,
+}
+
 macro_rules! shared {
     ($($name:ident)*) => { $(
         // SAFETY: repr(C) and made of atomics only.
         unsafe impl SharedLayout for $name {}
     )* };
 }
-shared!(Change Domain Arena Root Page);
+shared!(Change Domain Arena Root Page Cell);
 
 /// Where the table of pages begins.
 pub(crate) const META: u64 = (size_of::<Root>() as u64).next_multiple_of(PAGE);

@@ -2,17 +2,24 @@
 #![deny(unsafe_code)]
 
 mod arena;
+mod array;
 mod check;
 mod dict;
+mod error;
 mod heap;
 mod layout;
 mod map;
 mod memory;
 mod object;
+mod plain;
 mod stats;
 mod store;
 mod table;
 mod transaction;
+mod value;
 
+pub use array::{Array, ArrayGuard, OwnerDied};
 pub use dict::Dict;
+pub use error::IndexError;
 pub use stats::Stats;
+pub use value::{Value, ValueGuard};

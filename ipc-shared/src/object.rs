@@ -226,33 +226,45 @@ impl<'de> Deserialize<'de> for Received {
     }
 }
 
-/// The parts of a handle that do not depend on what it is a handle to.
+/// The parts of a handle that do not depend on what it is a handle to. It has its object itself, or within `plain`.
 macro_rules! handle {
-    ($name:ident<$($parameter:ident: $bound:path),*>) => {
+    ($name:ident<$($parameter:ident $(: $bound:path)?),*>) => {
+        $crate::object::handle!(@ $name, [$($parameter),*], [$($parameter $(: $bound)?),*], object);
+
         impl<$($parameter),*> Clone for $name<$($parameter),*> {
             fn clone(&self) -> Self {
-                Self::from_object(self.object.clone())
+                $name { object: self.object.clone(), marker: std::marker::PhantomData }
             }
         }
+    };
+    ($name:ident<$parameter:ident: $bound:path> where plain) => {
+        $crate::object::handle!(@ $name, [$parameter], [$parameter: $bound], plain.object);
 
-        impl<$($parameter),*> PartialEq for $name<$($parameter),*> {
+        impl<$parameter: $bound> Clone for $name<$parameter> {
+            fn clone(&self) -> Self {
+                $name { plain: self.plain.clone(), ..*self }
+            }
+        }
+    };
+    (@ $name:ident, [$($parameter:ident),*], [$($bounded:tt)*], $($object:ident).+) => {
+        impl<$($bounded)*> PartialEq for $name<$($parameter),*> {
             /// Whether both are handles to the same object.
             fn eq(&self, other: &Self) -> bool {
-                self.object == other.object
+                self.$($object).+ == other.$($object).+
             }
         }
 
-        impl<$($parameter),*> serde::Serialize for $name<$($parameter),*> {
+        impl<$($bounded)*> serde::Serialize for $name<$($parameter),*> {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serde::Serialize::serialize(&self.object, serializer)
+                serde::Serialize::serialize(&self.$($object).+, serializer)
             }
         }
 
-        impl<'de, $($parameter: $bound),*> serde::Deserialize<'de> for $name<$($parameter),*> {
+        impl<'de, $($bounded)*> serde::Deserialize<'de> for $name<$($parameter),*> {
             fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 let received = <$crate::object::Received as serde::Deserialize>::deserialize(deserializer)?;
-                let object = received.expect(&Self::type_name()).map_err(serde::de::Error::custom)?;
-                Ok(Self::from_object(object))
+                let object = received.expect(&Self::type_name());
+                object.and_then(Self::from_object).map_err(serde::de::Error::custom)
             }
         }
     };

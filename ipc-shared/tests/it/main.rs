@@ -4,3 +4,4 @@ mod crash;
 mod dict;
 mod help;
 mod kills;
+mod plain;
