@@ -15,11 +15,11 @@
 //! version was odd, or is another afterwards.
 
 use std::cell::Cell;
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::time::Duration;
 
+use foldhash::HashMap;
 use ipc_core::{Cause, Error, Identity, Result, Segment};
 use ipc_lock::raw::{Acquired, identity};
 
