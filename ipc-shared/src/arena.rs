@@ -13,6 +13,9 @@ use crate::transaction::Transaction;
 /// Memory is set aside for so many pages at least, 2^GRAIN, and given back for no less.
 pub(crate) const GRAIN: u32 = 6;
 
+/// The memory of free runs that are joined to larger ones of 2^KEPT pages is given back, too.
+const KEPT: u32 = 9;
+
 /// What a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Run {
@@ -236,6 +239,7 @@ impl Transaction<'_> {
 
     /// Puts a run on the lists, together with the free ones that it can be joined with.
     fn join(&mut self, mut order: u32, mut page: u64, mut bare: bool) -> Result<()> {
+        let mut has_memory = !bare;
         while (order as usize) < ORDERS - 1 {
             let buddy = page ^ (1 << order);
             if buddy + (1 << order) > self.store().pages() {
@@ -245,11 +249,16 @@ impl Transaction<'_> {
                 Run::Free { order: other, bare: is_bare } if other == order => {
                     self.unlink(order, buddy)?;
                     bare |= is_bare;
+                    has_memory |= !is_bare;
                     page = page.min(buddy);
                     order += 1;
                 }
                 _ => break,
             }
+        }
+        if has_memory && order >= KEPT {
+            bare = true;
+            self.released.push(self.store().pages_at(page)..self.store().pages_at(page + (1 << order)));
         }
         self.push(order, page, bare)
     }

@@ -130,6 +130,7 @@ impl<'a> Census<'a> {
             previous = object.at;
             match object.word(KIND)? {
                 kind if kind == Kind::Dict as u64 => self.dict(&object)?,
+                kind if kind == Kind::List as u64 => self.list(&object)?,
                 kind => self.holds("kind of an object", (1..=5).contains(&kind))?,
             }
         }
@@ -176,6 +177,23 @@ impl<'a> Census<'a> {
                 let is_it = matches!(found, Found::Entry(place, _) if place == slot);
                 self.holds("entry that is not found by its key, or is there twice", is_it)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Each element has its block.
+    fn list(&mut self, object: &Object) -> Result<()> {
+        let vector = object.vector(|position| self.transaction.get(position))?;
+        let domain = object.list_domain();
+        if vector.capacity > 0 {
+            self.own(domain, vector.block, vector.bytes())?;
+        }
+        self.holds("length of a list", vector.len <= vector.capacity)?;
+        for index in 0..vector.len {
+            let block = self.transaction.get(vector.slot(index))?;
+            let (key, value) = layout::lengths(self.transaction.get(block)?);
+            self.holds("element with a key", key == 0)?;
+            self.own(domain, block, 8 + value as u64)?;
         }
         Ok(())
     }

@@ -99,10 +99,10 @@ impl Object {
         write(KIND, kind as u64)?;
         memory::write(segment, at + DATA + data.next_multiple_of(8), type_name.as_bytes())?;
         transaction.set(at, layout::header(0, len as usize - 8));
-        transaction.set(NEXT_OBJECT, id + 1);
+        transaction.set(NEXT_OBJECT, id.wrapping_add(1));
         transaction.set(FIRST_OBJECT, at);
         if first != 0 {
-            transaction.set(first + PREVIOUS, at);
+            transaction.set(first.wrapping_add(PREVIOUS), at);
         }
         fill(&mut transaction, at)?;
         transaction.commit()?;
@@ -138,7 +138,13 @@ impl Object {
     /// The word at that offset.
     #[inline]
     pub(crate) fn word(&self, offset: u64) -> Result<u64> {
-        Ok(self.segment().at::<AtomicU64>(self.at + offset)?.load(Ordering::Relaxed))
+        self.now(self.at + offset)
+    }
+
+    /// The word at that position as it is, which others may be changing.
+    #[inline]
+    pub(crate) fn now(&self, position: u64) -> Result<u64> {
+        Ok(self.segment().at::<AtomicU64>(position)?.load(Ordering::Relaxed))
     }
 
     #[inline]
@@ -172,10 +178,10 @@ impl Object {
     pub(crate) fn delete(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         let (_, len) = layout::lengths(self.word(0)?);
         let (next, previous) = (self.word(NEXT)?, self.word(PREVIOUS)?);
-        transaction.set(if previous == 0 { FIRST_OBJECT } else { previous + NEXT }, next);
+        transaction.set(if previous == 0 { FIRST_OBJECT } else { previous.wrapping_add(NEXT) }, next);
         // What was just set may be what is read here.
         if next != 0 {
-            transaction.set(next + PREVIOUS, previous);
+            transaction.set(next.wrapping_add(PREVIOUS), previous);
         }
         transaction.set(self.at + ID, 0);
         transaction.free(0, self.at, 8 + len as u64);

@@ -59,13 +59,13 @@ impl Store {
                     1 << order
                 }
                 Run::Large { pages } => {
-                    stats.used += pages * PAGE;
+                    stats.used = stats.used.saturating_add(pages.saturating_mul(PAGE));
                     pages
                 }
             };
             page += pages;
         }
-        for (domain, free) in self.root().domains.iter().map(|domain| &domain.free).enumerate() {
+        for free in self.root().domains.iter().map(|domain| &domain.free) {
             for (class, first) in free.iter().enumerate() {
                 let (mut block, mut left) = (first.load(Ordering::Relaxed), stats.used / SIZES[class] + 1);
                 while block != 0 {
@@ -74,7 +74,6 @@ impl Store {
                     block = transaction.get(block)?;
                 }
             }
-            debug_assert!(domain < layout::DOMAINS);
         }
         stats.used = stats.used.saturating_sub(stats.free_blocks);
         for object in self.objects(&transaction)? {

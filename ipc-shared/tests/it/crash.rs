@@ -30,6 +30,7 @@ macro_rules! walks {
 walks! {
     a_dictionary_survives_a_kill_anywhere "dict"
     plain_data_survives_a_kill_anywhere "plain"
+    a_list_survives_a_kill_anywhere "list"
     its_memory_survives_a_kill_anywhere "memory"
     a_recovery_survives_a_kill_anywhere "recovery"
 }

@@ -4,4 +4,5 @@ mod crash;
 mod dict;
 mod help;
 mod kills;
+mod list;
 mod plain;

@@ -1,6 +1,7 @@
 //! Every operation as a kill test: each with a survivor that checks the contract.
 
 mod dict;
+mod list;
 mod plain;
 
 use std::collections::HashMap;
@@ -12,7 +13,7 @@ use ipc_shared::Dict;
 /// All of them.
 pub(crate) fn cases() -> Vec<Case> {
     warm_up();
-    [dict::CASES, plain::CASES].into_iter().flatten().map(Case::new).collect()
+    [dict::CASES, plain::CASES, list::CASES].into_iter().flatten().map(Case::new).collect()
 }
 
 /// Does once, in the process that forks all others, what every process does once.
