@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand};
 use ipc_examples::runner;
 use ipc_examples::scenarios::{self, SCENARIOS, Scenario};
 use ipc_examples::tour;
-use ipc_examples::wordcount::{self, Count, Problem};
+use ipc_examples::wordcount::{self, Count, Job, Problem, Report};
 
 /// Small programs that show the ipc crates at work. Without a command: a short tour.
 #[derive(Parser)]
@@ -50,6 +50,9 @@ struct Wordcount {
     /// How many processes count. Default: as many as there are CPUs for this one.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000))]
     workers: Option<u16>,
+    /// Kill so many of them with SIGKILL meanwhile.
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    chaos: u16,
     /// Count once more without workers, and compare.
     #[arg(long)]
     check: bool,
@@ -106,8 +109,11 @@ fn run(run: &Run, out: &mut dyn Write) -> Done {
 
 fn show_tour(out: &mut dyn Write) -> Done {
     tour::show(out)?;
-    writeln!(out, "\nThe main job: several processes count the words of some texts.")?;
-    wordcount(&Wordcount { path: None, workers: None, check: true, top: 8 }, out)
+    writeln!(
+        out,
+        "\nThe main job: several processes count the words of some texts, while some of them are killed."
+    )?;
+    wordcount(&Wordcount { path: None, workers: Some(2), chaos: 3, check: true, top: 8 }, out)
 }
 
 /// So many bytes take longer to count than a process to start.
@@ -116,17 +122,11 @@ const WORTHWHILE: u64 = 1_000_000;
 fn wordcount(command: &Wordcount, out: &mut dyn Write) -> Done {
     let workers = command.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from);
     let start = Instant::now();
-    let listing = wordcount::list(command.path.as_deref()).map_err(|error| {
-        let path = command.path.as_deref().unwrap_or_else(|| "".as_ref());
-        format!("cannot look at {}: {error}", path.display())
-    })?;
-    let listed = start.elapsed();
-    let (count, deaths) = wordcount::count(&listing, workers);
+    let mut job = Job::new(command.path.as_deref(), workers);
+    (job.chaos, job.progress) = (command.chaos.into(), true);
+    let (count, report) = job.run()?;
     let took = start.elapsed();
 
-    for message in &deaths.messages {
-        eprintln!("{message}; its share was counted again");
-    }
     for (word, number) in count.top(command.top) {
         writeln!(out, "{:>15}  {word}", with_commas(*number))?;
     }
@@ -138,16 +138,21 @@ fn wordcount(command: &Wordcount, out: &mut dyn Write) -> Done {
         with_commas(count.files)
     )?;
     let plural = if workers == 1 { "" } else { "s" };
-    writeln!(out, "{workers} worker{plural}: {}", speed(count.bytes, took))?;
+    writeln!(
+        out,
+        "{workers} worker{plural}, {} parts: {}",
+        with_commas(report.parts),
+        speed(count.bytes, took)
+    )?;
+    print_report(&report, command.chaos, out)?;
     print_problems(&count.problems, out)?;
     if !command.check {
         return Ok(true);
     }
 
     let start = Instant::now();
-    let serial = wordcount::count_serially(&listing);
-    // Listing the files is a part of both.
-    let serially = listed + start.elapsed();
+    let serial = wordcount::count_serially(&wordcount::list(command.path.as_deref())?);
+    let serially = start.elapsed();
     let ratio = serially.as_secs_f64() / took.as_secs_f64();
     let comparison = if serial.bytes < WORTHWHILE {
         "so little text is not worth a process".to_owned()
@@ -159,6 +164,30 @@ fn wordcount(command: &Wordcount, out: &mut dyn Write) -> Done {
     let verdict = if equal { "equal to" } else { "DIFFERENT FROM" };
     writeln!(out, "check: {verdict} the serial count{}", difference(&count, &serial))?;
     Ok(equal)
+}
+
+/// What the workers did, and what befell them.
+fn print_report(report: &Report, chaos: u16, out: &mut dyn Write) -> io::Result<()> {
+    if chaos > 0 {
+        let (killed, restarts) = (report.killed, report.insights.restarts);
+        writeln!(out, "chaos: {killed} workers were killed, {restarts} took their place")?;
+    }
+    for worker in &report.insights.workers {
+        writeln!(
+            out,
+            "    {} (pid {}): {} parts, ready after {:.1?}, busy for {:.1?}, idle for {:.1?}",
+            worker.name,
+            worker.pid,
+            worker.tasks,
+            worker.start_time.unwrap_or_default(),
+            worker.busy,
+            worker.waiting
+        )?;
+    }
+    for error in &report.failures {
+        eprintln!("{error}; this process has counted that part");
+    }
+    Ok(())
 }
 
 /// The first few of each kind.

@@ -1,7 +1,5 @@
-//! Which texts there are, and who counts which.
+//! Which texts there are.
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
 use std::ffi::OsString;
 use std::fmt;
 use std::io;
@@ -72,37 +70,33 @@ impl fmt::Display for Problem {
     }
 }
 
-/// What there is to count.
-#[derive(Debug, Default)]
-pub struct Listing {
-    pub(super) texts: Vec<Text>,
-    /// In bytes, as far as is known; one for each text.
-    sizes: Vec<u64>,
-    pub(super) problems: Vec<Problem>,
+/// What a walk comes across.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// A text, and how many bytes it has, as far as is known.
+    Text(Text, u64),
+    Problem(Problem),
 }
 
-/// Every file under `path`, or the texts that are part of the program. Symbolic links are followed; a file that is
-/// reached in two ways is there twice.
-///
-/// # Errors
-/// `path` itself cannot be looked at. What cannot be looked at below is among the problems.
-pub fn list(path: Option<&Path>) -> io::Result<Listing> {
-    let mut listing = Listing::default();
+/// Goes through every file under `path`, or the texts that are part of the program, until `see` has seen enough. Symbolic
+/// links are followed; a file that is reached in two ways is there twice. What cannot be looked at is a problem.
+pub(super) fn walk(path: Option<&Path>, mut see: impl FnMut(Found) -> bool) {
     let Some(path) = path else {
-        for (at, (_, text)) in (0..).zip(CORPUS) {
-            listing.add(Text::BuiltIn(at), text.len() as u64);
-        }
-        return Ok(listing);
+        let _ =
+            (0..).zip(CORPUS).all(|(at, (_, text))| see(Found::Text(Text::BuiltIn(at), text.len() as u64)));
+        return;
     };
-    std::fs::metadata(path)?;
     for entry in WalkDir::new(path).follow_links(true) {
-        match entry {
-            Ok(entry) if entry.file_type().is_dir() => {}
+        let problem = match entry {
+            Ok(entry) if entry.file_type().is_dir() => continue,
             Ok(entry) if entry.file_type().is_file() => {
                 let size = entry.metadata().map_or(0, |metadata| metadata.len());
-                listing.add(Text::File(entry.into_path().into()), size);
+                if !see(Found::Text(Text::File(entry.into_path().into()), size)) {
+                    return;
+                }
+                continue;
             }
-            Ok(entry) => listing.problems.push(Problem { path: entry.into_path(), what: What::NotAFile }),
+            Ok(entry) => Problem { path: entry.into_path(), what: What::NotAFile },
             Err(error) => {
                 let path = error.path().unwrap_or(path).to_owned();
                 let what = match error.loop_ancestor() {
@@ -111,22 +105,40 @@ pub fn list(path: Option<&Path>) -> io::Result<Listing> {
                         What::Unreadable(error.io_error().unwrap_or(&io::ErrorKind::Other.into()).to_string())
                     }
                 };
-                listing.problems.push(Problem { path, what });
+                Problem { path, what }
             }
+        };
+        if !see(Found::Problem(problem)) {
+            return;
         }
     }
+}
+
+/// What there is to count.
+#[derive(Debug, Default)]
+pub struct Listing {
+    pub(super) texts: Vec<Text>,
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Every file under `path`, or the texts that are part of the program.
+///
+/// # Errors
+/// `path` itself cannot be looked at. What cannot be looked at below is among the problems.
+pub fn list(path: Option<&Path>) -> io::Result<Listing> {
+    path.map_or(Ok(()), |path| std::fs::metadata(path).map(drop))?;
+    let mut listing = Listing::default();
+    walk(path, |found| {
+        match found {
+            Found::Text(text, _) => listing.texts.push(text),
+            Found::Problem(problem) => listing.problems.push(problem),
+        }
+        true
+    });
     Ok(listing)
 }
 
-/// What opening a file costs, in bytes that could be counted in that time.
-const OPENING: u64 = 4096;
-
 impl Listing {
-    fn add(&mut self, text: Text, size: u64) {
-        self.texts.push(text);
-        self.sizes.push(size);
-    }
-
     /// How many texts there are.
     pub fn len(&self) -> usize {
         self.texts.len()
@@ -136,20 +148,14 @@ impl Listing {
     pub fn is_empty(&self) -> bool {
         self.texts.is_empty()
     }
+}
 
-    /// Deals the texts to at most that many shares, of about the same size: the largest text first, each to the
-    /// share that is smallest so far.
-    pub(super) fn shares(&self, workers: usize) -> Vec<Vec<usize>> {
-        let count = workers.min(self.texts.len()).max(1);
-        let mut order: Vec<usize> = (0..self.texts.len()).collect();
-        order.sort_by_key(|&at| Reverse(self.sizes[at]));
-        let mut smallest: BinaryHeap<_> = (0..count).map(|share| Reverse((0, share))).collect();
-        let mut shares = vec![Vec::new(); count];
-        for at in order {
-            let Some(Reverse((size, share))) = smallest.pop() else { break };
-            shares[share].push(at);
-            smallest.push(Reverse((size + self.sizes[at] + OPENING, share)));
+impl Text {
+    /// Where it lies; a built-in text has a name in place of a path.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Text::BuiltIn(at) => Path::new("built-in").join(CORPUS[*at as usize % CORPUS.len()].0),
+            Text::File(path) => PathBuf::from(OsString::clone(path)),
         }
-        shares
     }
 }

@@ -76,7 +76,7 @@ fn count_text(words: &mut Words, text: &str) {
             at += 1;
         }
         let run = &text[start..at];
-        if ascii { add(words, run) } else { count_run(words, run) }
+        if ascii { add(words, run, 1) } else { count_run(words, run) }
     }
 }
 
@@ -85,15 +85,16 @@ fn count_text(words: &mut Words, text: &str) {
 fn count_run(words: &mut Words, run: &str) {
     for word in run.split(|character: char| !character.is_alphanumeric()) {
         if !word.is_empty() {
-            add(words, &word.chars().flat_map(char::to_lowercase).collect::<String>());
+            add(words, &word.chars().flat_map(char::to_lowercase).collect::<String>(), 1);
         }
     }
 }
 
-fn add(words: &mut Words, word: &str) {
+/// Counts a word so many times more.
+pub(super) fn add(words: &mut Words, word: &str, count: u64) {
     match words.get_mut(word) {
-        Some(count) => *count += 1,
-        None => drop(words.insert(word.into(), 1)),
+        Some(counted) => *counted += count,
+        None => drop(words.insert(word.into(), count)),
     }
 }
 

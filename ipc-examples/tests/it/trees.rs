@@ -5,12 +5,8 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
-use std::time::Duration;
 
-use ipc_examples::wordcount::{Count, What, count, count_named, count_serially, list};
-use ipc_process::active_children;
+use ipc_examples::wordcount::{Count, Job, What, count_serially, list};
 use rustix::fs::{CWD, Mode, mkfifoat};
 use tempfile::TempDir;
 
@@ -48,11 +44,17 @@ fn what(count: &Count, name: &str) -> Option<What> {
     count.problems.iter().find(of).map(|problem| problem.what.clone())
 }
 
+/// With so many workers, of which so many are killed.
+fn count(path: Option<&Path>, workers: usize, chaos: usize) -> Count {
+    let (count, report) = Job { chaos, ..Job::new(path, workers) }.run().unwrap();
+    assert!(report.killed == chaos && report.failures.is_empty(), "{report:?}");
+    count
+}
+
 #[test]
 fn odd_files_are_reported_and_the_others_counted() {
     let tree = odd_tree();
-    let (counted, deaths) = count(&list(Some(tree.path())).unwrap(), 3);
-    assert_eq!(deaths.messages, [""; 0]);
+    let counted = count(Some(tree.path()), 3, 0);
     let all = b"one two two one two two caf\xe9 three five six seven eight";
     assert_eq!(counted.words, naive(all));
     assert_eq!(counted.files, 7);
@@ -71,10 +73,9 @@ fn workers_and_no_workers_count_the_same() {
     let listing = list(Some(tree.path())).unwrap();
     let serial = count_serially(&listing);
     for workers in [1, 2, 5, 100] {
-        assert_eq!(count(&listing, workers).0, serial);
+        assert_eq!(count(Some(tree.path()), workers, 0), serial);
     }
-    let built_in = list(None).unwrap();
-    assert_eq!(count(&built_in, 2).0, count_serially(&built_in));
+    assert_eq!(count(None, 2, 0), count_serially(&list(None).unwrap()));
 }
 
 #[test]
@@ -86,19 +87,19 @@ fn files_that_vanish_or_change_after_the_listing_are_reported() {
     fs::remove_dir_all(tree.path().join("gone")).unwrap();
     fs::remove_file(tree.path().join("empty.txt")).unwrap();
     fifo(tree.path().join("empty.txt"));
-    let (counted, deaths) = count(&listing, 2);
+    let counted = count_serially(&listing);
     assert!(matches!(what(&counted, "gone/nine.txt"), Some(What::Unreadable(_))));
     assert_eq!(what(&counted, "empty.txt"), Some(What::NotAFile));
-    assert_eq!(deaths.messages, [""; 0]);
-    assert_eq!(counted, count_serially(&listing));
 }
 
 #[test]
 fn an_empty_directory_has_no_words() {
     let tree = tempfile::tempdir().unwrap();
-    let (counted, _) = count(&list(Some(tree.path())).unwrap(), 4);
-    assert_eq!(counted, Count::default());
-    list(Some(&tree.path().join("missing"))).unwrap_err();
+    assert_eq!(count(Some(tree.path()), 4, 0), Count::default());
+    let missing = tree.path().join("missing");
+    list(Some(&missing)).unwrap_err();
+    let error = Job::new(Some(&missing), 2).run().unwrap_err();
+    assert!(error.to_string().contains("missing"), "{error}");
 }
 
 /// Some megabytes in files of all sizes.
@@ -111,56 +112,32 @@ pub(crate) fn large_tree() -> TempDir {
     tree
 }
 
-/// Counts while every worker of that name is killed as soon as it has lived for `age`, up to `kills` of them.
-fn count_under_fire(
-    listing: &ipc_examples::wordcount::Listing,
-    name: &str,
-    kills: usize,
-    age: Duration,
-) -> (Count, usize) {
-    let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            let mut killed = Vec::new();
-            while !over.load(Ordering::Relaxed) && killed.len() < kills {
-                let prefix = format!("{name}-");
-                let of_ours = active_children().into_iter().filter(|child| child.name().starts_with(&prefix));
-                for worker in of_ours.take(kills - killed.len()) {
-                    if !killed.contains(&worker.pid()) {
-                        thread::sleep(age);
-                        worker.kill().unwrap();
-                        killed.push(worker.pid());
-                    }
-                }
-            }
-        });
-        let (counted, deaths) = count_named(listing, 3, name);
-        over.store(true, Ordering::Relaxed);
-        assert!(deaths.messages.iter().all(|message| message.contains("killed by SIGKILL")), "{deaths:?}");
-        (counted, deaths.messages.len())
-    })
-}
-
 #[test]
-fn a_killed_worker_changes_nothing() {
+fn killed_workers_change_nothing() {
     let tree = large_tree();
-    let listing = list(Some(tree.path())).unwrap();
-    let serial = count_serially(&listing);
-    let mut deaths = 0;
-    for age in 0..10 {
-        let name = format!("one-killed-{age}");
-        let (counted, killed) = count_under_fire(&listing, &name, 1, Duration::from_millis(3 * age));
-        assert!(counted == serial, "killed at {} ms", 3 * age);
-        deaths += killed;
+    let serial = count_serially(&list(Some(tree.path())).unwrap());
+    for workers in [1, 3] {
+        assert!(count(Some(tree.path()), workers, 20) == serial, "{workers} workers");
     }
-    assert!(deaths > 0, "no worker was killed before it had returned");
+    assert_eq!(count(None, 2, 5), count_serially(&list(None).unwrap()));
 }
 
+/// Cut anywhere, each word is in one piece of it.
 #[test]
-fn the_parent_counts_when_every_worker_is_killed() {
-    let tree = large_tree();
-    let listing = list(Some(tree.path())).unwrap();
-    let (counted, deaths) = count_under_fire(&listing, "all-killed", usize::MAX, Duration::ZERO);
-    assert!(counted == count_serially(&listing));
-    assert!(deaths > 0, "no worker was killed before it had returned");
+fn large_texts_are_counted_in_pieces() {
+    let tree = tempfile::tempdir().unwrap();
+    // Letters of one to three bytes, words of all lengths, one of them longer than a piece, and bytes that are no text.
+    let mut text = String::new();
+    for number in 0..4_000_000_u64 {
+        text.push_str(["one ", "två", " drei", "四", "-", "\n", "x"][(number * number % 7) as usize]);
+    }
+    text.push_str(&"endless".repeat(5 << 20));
+    text.push_str(" ende");
+    let mut bytes = text.into_bytes();
+    bytes[1000] = 0xff;
+    fs::write(tree.path().join("large.txt"), bytes).unwrap();
+    let serial = count_serially(&list(Some(tree.path())).unwrap());
+    assert!(serial.bytes > 48 << 20 && serial.files == 1);
+    let counted = count(Some(tree.path()), 3, 2);
+    assert!(counted == serial, "{} {} {:?}", counted.bytes, serial.bytes, counted.problems);
 }
