@@ -7,7 +7,7 @@ use std::path::Path;
 use std::ptr;
 use std::sync::atomic::AtomicU32;
 
-use memmap2::{Mmap, MmapOptions, MmapRaw};
+use memmap2::{Advice, Mmap, MmapOptions, MmapRaw};
 use rustix::fs::SealFlags;
 use rustix::io::Errno;
 
@@ -15,7 +15,11 @@ use super::stat;
 
 /// Maps `len` bytes of `fd` for reading and writing, also those that the file does not have yet.
 pub(crate) fn map(fd: BorrowedFd<'_>, len: usize) -> io::Result<MmapRaw> {
-    MmapOptions::new().len(len).no_reserve_swap().map_raw(fd.as_raw_fd())
+    let map = MmapOptions::new().len(len).no_reserve_swap().map_raw(fd.as_raw_fd())?;
+    // A process that crashes has not ended before its dump is written, for which the kernel looks at every page, be it there
+    // or not: 4 s for 16 GiB. Meanwhile it would keep its locks.
+    map.advise(Advice::DontDump)?;
+    Ok(map)
 }
 
 /// Maps a file that can never change for reading; `None` if it can.

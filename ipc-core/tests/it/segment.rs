@@ -52,6 +52,24 @@ fn it_begins_with_zeroes_and_is_aligned_to_64() {
     }
 }
 
+/// All of the address space would be looked through, page by page, while the process that crashed still counts as alive.
+#[test]
+fn a_crash_does_not_wait_until_it_is_written_to_a_file() {
+    let segment = Segment::anonymous(&spec().max_len(1 << 34)).unwrap();
+    let address = segment.bytes(0, 8).unwrap().addr();
+    let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+    let is_it = |line: &&str| {
+        let range = line.split(' ').next().and_then(|range| range.split_once('-'));
+        range.is_some_and(|(from, to)| {
+            let number = |text| usize::from_str_radix(text, 16).ok();
+            number(from).zip(number(to)).is_some_and(|(from, to)| (from..to).contains(&address))
+        })
+    };
+    let mut lines = maps.lines().skip_while(|line| !is_it(line));
+    let flags = lines.find(|line| line.starts_with("VmFlags:")).unwrap();
+    assert!(flags.split(' ').any(|flag| flag == "dd"), "{flags}");
+}
+
 #[test]
 fn nobody_can_cut_it_off() {
     alone(|| {
