@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::futex;
 use crate::own::OwnWord;
+use crate::participant::Opened;
 use crate::place::Place;
 use crate::{fork, sys};
 
@@ -19,7 +20,7 @@ use crate::{fork, sys};
 pub(crate) struct Bell(Arc<Task>);
 
 struct Task {
-    pidfd: Arc<OwnedFd>,
+    opened: Arc<Opened>,
     word: Place<AtomicU32>,
 }
 
@@ -51,8 +52,9 @@ fn ringer() -> MutexGuard<'static, Option<Ringer>> {
 
 impl Bell {
     /// `None` if there are no means for it.
-    pub(crate) fn new(pidfd: &Arc<OwnedFd>, word: Place<AtomicU32>) -> Option<Bell> {
-        let task = Arc::new(Task { pidfd: Arc::clone(pidfd), word });
+    pub(crate) fn new(opened: &Arc<Opened>, word: Place<AtomicU32>) -> Option<Bell> {
+        opened.pidfd.as_ref()?;
+        let task = Arc::new(Task { opened: Arc::clone(opened), word });
         let mut ringer = ringer();
         match ringer.as_mut() {
             Some(ringer) => ringer.tasks.push(Arc::clone(&task)),
@@ -92,8 +94,9 @@ fn ring(changed: &OwnedFd) -> bool {
         return false;
     }
     drop(ringer);
-    let fds: Vec<_> =
-        iter::once(changed.as_fd()).chain(tasks.iter().map(|task| task.pidfd.as_fd())).collect();
+    let fds: Vec<_> = iter::once(changed.as_fd())
+        .chain(tasks.iter().filter_map(|task| Some(task.opened.pidfd.as_ref()?.as_fd())))
+        .collect();
     let Ok(ready) = sys::wait_readable(&fds) else {
         // More than this process may have open. Who waits looks again by himself.
         *self::ringer() = None;

@@ -7,11 +7,13 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::bell::{self, Ringer};
 use crate::segment::{self, OpenTable};
+use crate::watch::{self, OpenedTable};
 use crate::{own, sys};
 
 /// In the order in which they are taken, here and elsewhere.
 struct Locks {
     _open: MutexGuard<'static, OpenTable>,
+    _opened: MutexGuard<'static, OpenedTable>,
     _ringer: MutexGuard<'static, Option<Ringer>>,
     _free: MutexGuard<'static, Vec<&'static AtomicU32>>,
 }
@@ -31,7 +33,12 @@ pub(crate) fn prepare() {
 }
 
 extern "C" fn take() {
-    let locks = Locks { _open: segment::open_table(), _ringer: bell::lock(), _free: own::free() };
+    let locks = Locks {
+        _open: segment::open_table(),
+        _opened: watch::opened_table(),
+        _ringer: bell::lock(),
+        _free: own::free(),
+    };
     // A thread that is about to end has no place for them any more, and forks without.
     let _ = TAKEN.try_with(|taken| taken.set(Some(locks)));
 }

@@ -7,7 +7,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::error::Cause;
@@ -201,7 +201,7 @@ pub(crate) fn takes_part(slots: &[Slot], id: ParticipantId) -> bool {
     find(slots, id).is_some()
 }
 
-/// Descriptors of a process; `None` where there is none left to be had.
+/// Descriptors of a process; `None` where there is none to spare.
 pub(crate) struct Opened {
     /// Readable when it is a zombie.
     pub(crate) pidfd: Option<OwnedFd>,
@@ -212,7 +212,11 @@ pub(crate) struct Opened {
 /// Descriptors of that process; `None` if it is dead.
 pub(crate) fn open(slots: &[Slot], id: ParticipantId) -> Option<Opened> {
     let (slot, state) = find(slots, id)?;
-    let opened = Opened { pidfd: sys::pidfd(state.pid), memory: sys::memory_of(state.pid) };
+    let spare = |fd: &OwnedFd| sys::is_spare(fd.as_fd());
+    let opened = Opened {
+        pidfd: sys::pidfd(state.pid).filter(spare),
+        memory: sys::memory_of(state.pid).filter(spare),
+    };
     // Asked after they were opened: if this is still the right process, the descriptors are the right ones too.
     state.is_alive(slot).then_some(opened)
 }

@@ -327,6 +327,11 @@ impl Segment {
         participant::open(self.0.mapping.slots(), id)
     }
 
+    /// Device and inode of the file.
+    pub(crate) fn file(&self) -> (u64, u64) {
+        self.0.id
+    }
+
     /// What is known of the process with that identity; `None` if it left or its slot was given away.
     pub fn participant(&self, id: ParticipantId) -> Option<Participant> {
         participant::describe(self.0.mapping.slots(), id)

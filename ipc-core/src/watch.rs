@@ -1,20 +1,22 @@
 //! Asking again and again whether the same processes live.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::os::fd::{AsFd, OwnedFd};
-use std::sync::Arc;
+use std::os::fd::AsFd;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::bell::Bell;
 use crate::participant::{Opened, ParticipantId};
 use crate::place::Place;
 use crate::segment::Segment;
-use crate::sys;
+use crate::{fork, sys};
 
 /// What somebody who waits for others remembers of them, so that asking whether they live costs a few system calls for
 /// all of them, from the second time on.
 ///
-/// Holds two descriptors for each; without free ones it asks as [`Segment::is_alive`] does.
+/// Holds two descriptors for each, which all of this process have together; where they would be of the last quarter that it
+/// may have, it asks as [`Segment::is_alive`] does.
 #[derive(Default)]
 pub struct Watch {
     known: Vec<Known>,
@@ -28,16 +30,36 @@ const ASKED: usize = 4;
 
 struct Known {
     id: ParticipantId,
-    /// `None` if there was no descriptor left.
-    pidfd: Option<Arc<OwnedFd>>,
-    memory: Option<OwnedFd>,
+    opened: Arc<Opened>,
     bell: Option<Bell>,
+}
+
+/// By the segment's file and the identity in it: many threads may look after the same process.
+pub(crate) type OpenedTable = BTreeMap<((u64, u64), u32), Weak<Opened>>;
+
+static OPENED: Mutex<OpenedTable> = Mutex::new(BTreeMap::new());
+
+pub(crate) fn opened_table() -> MutexGuard<'static, OpenedTable> {
+    fork::prepare();
+    OPENED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Descriptors of that process; `None` if it is dead.
+fn open(segment: &Segment, id: ParticipantId) -> Option<Arc<Opened>> {
+    let (key, mut table) = ((segment.file(), id.word()), opened_table());
+    if let Some(opened) = table.get(&key).and_then(Weak::upgrade) {
+        return segment.is_alive(id).then_some(opened);
+    }
+    let opened = Arc::new(segment.open_participant(id)?);
+    table.retain(|_, opened| opened.strong_count() > 0);
+    table.insert(key, Arc::downgrade(&opened));
+    Some(opened)
 }
 
 impl Known {
     /// If it has memory, it lives. If not, that may be so only of its first thread, and costs more to find out.
     fn lives(&self, segment: &Segment) -> bool {
-        self.memory.as_ref().is_some_and(|memory| sys::has_memory(memory.as_fd()))
+        self.opened.memory.as_ref().is_some_and(|memory| sys::has_memory(memory.as_fd()))
             || segment.is_alive(self.id)
     }
 }
@@ -65,10 +87,8 @@ impl Watch {
             }
             match self.known.iter().position(|known| known.id == id) {
                 Some(index) => known.push(self.known.swap_remove(index)),
-                None => match segment.open_participant(id) {
-                    Some(Opened { pidfd, memory }) => {
-                        known.push(Known { id, pidfd: pidfd.map(Arc::new), memory, bell: None });
-                    }
+                None => match open(segment, id) {
+                    Some(opened) => known.push(Known { id, opened, bell: None }),
                     None => dead.push(id),
                 },
             }
@@ -80,11 +100,11 @@ impl Watch {
             self.known.iter().enumerate().partition(|(index, _)| index % turns == self.turn);
         dead.extend(asked.iter().filter(|(_, known)| !known.lives(segment)).map(|(_, known)| known.id));
         let fds: Vec<_> =
-            others.iter().filter_map(|(_, known)| Some(known.pidfd.as_ref()?.as_fd())).collect();
+            others.iter().filter_map(|(_, known)| Some(known.opened.pidfd.as_ref()?.as_fd())).collect();
         let ended = sys::readable_now(&fds).ok();
         let mut ended = ended.iter().flatten();
         for (_, known) in others {
-            let ended = known.pidfd.as_ref().and_then(|_| ended.next().copied());
+            let ended = known.opened.pidfd.as_ref().and_then(|_| ended.next().copied());
             // There is no answer if this process may not have as many descriptors open.
             if ended.unwrap_or_else(|| !known.lives(segment)) {
                 dead.push(known.id);
@@ -103,7 +123,7 @@ impl Watch {
             return false;
         };
         for known in self.known.iter_mut().filter(|known| known.bell.is_none()) {
-            known.bell = known.pidfd.as_ref().and_then(|pidfd| Bell::new(pidfd, place.clone()));
+            known.bell = Bell::new(&known.opened, place.clone());
         }
         self.known.iter().all(|known| known.bell.is_some())
     }

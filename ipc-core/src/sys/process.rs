@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::{self, DirEntry};
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
@@ -92,6 +92,13 @@ pub(crate) fn memory_of(pid: u32) -> Option<OwnedFd> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let statm = rustix::fs::open(format!("/proc/{pid}/statm"), flags, Mode::empty());
     statm.and_then(above_stdio).ok()
+}
+
+/// Whether the descriptor is none of the last quarter that this process may have. What can be done without leaves those to
+/// the rest of the program.
+pub(crate) fn is_spare(fd: BorrowedFd<'_>) -> bool {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    limit.is_none_or(|limit| u64::from(fd.as_raw_fd().unsigned_abs()) < limit / 4 * 3)
 }
 
 /// Whether the first thread of the process has memory, which it gives up when it begins to end.

@@ -62,6 +62,51 @@ fn without_descriptors_those_who_died_are_found() {
     });
 }
 
+fn descriptors() -> usize {
+    fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+#[test]
+fn all_who_look_after_the_same_processes_share_their_descriptors() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let others = [participant(&segment), participant(&segment)];
+        let ids = [others[0].1, others[1].1];
+        let before = descriptors();
+        let mut watches: Vec<_> = iter::repeat_with(Watch::new).take(100).collect();
+        watches.iter_mut().for_each(|watch| assert_eq!(watch.dead(&segment, ids), []));
+        assert!(descriptors() <= before + 4, "{} more", descriptors() - before);
+        drop(watches.split_off(1));
+        others[1].0.kill();
+        assert_eq!(watches[0].dead(&segment, ids), [ids[1]], "who stays has them still");
+        assert_eq!(Watch::new().dead(&segment, ids), [ids[1]], "who comes does not take it for alive");
+        drop(watches);
+        assert_eq!(descriptors(), before);
+    });
+}
+
+#[test]
+fn a_quarter_of_the_descriptors_is_left_to_the_program() {
+    alone(|| {
+        let segment = Segment::anonymous(&spec()).unwrap();
+        let others: Vec<_> = (0..12).map(|_| participant(&segment)).collect();
+        let old = limit_descriptors(24);
+        let mut watch = Watch::new();
+        let ids = || others.iter().map(|(_, id)| *id);
+        assert_eq!(watch.dead(&segment, ids()), []);
+        let own: Vec<_> = (0..5).map(|_| fs::File::open("/dev/null").unwrap()).collect();
+        others[3].0.kill();
+        others[11].0.kill();
+        let mut dead: Vec<_> = watch.dead(&segment, ids());
+        limit_descriptors(old);
+        drop(own);
+        dead.sort_by_key(|id| id.word());
+        let mut killed = vec![others[3].1, others[11].1];
+        killed.sort_by_key(|id| id.word());
+        assert_eq!(dead, killed);
+    });
+}
+
 #[test]
 fn one_who_died_is_found_before_its_memory_is_given_back_among_many_others() {
     alone(|| {
