@@ -256,11 +256,12 @@ impl Core {
             memory::read(self.segment(), found.bytes, &mut bytes)?;
             Ok((bytes, found.state.deliveries))
         };
-        let list = rejected.iter().map(read).collect();
+        // Before any is removed: there may be no memory for one of them.
+        let list = rejected.iter().map(read).collect::<Result<_>>()?;
         if remove {
             rejected.iter().for_each(|found| entered.book.remove(found));
         }
-        list
+        Ok(list)
     }
 
     /// Who has jobs, and how many.

@@ -1,8 +1,8 @@
 //! Memory grows with the backlog and not with what has passed, and is given back.
 
-use ipc_queue::JoinableQueue;
+use ipc_queue::{JoinableQueue, Rejected};
 
-use crate::help::{LONG, SHORT, until};
+use crate::help::{LONG, SHORT, alone, until, with_little_memory};
 
 const MIB: u64 = 1 << 20;
 
@@ -74,4 +74,20 @@ fn a_large_item_passes_through_a_small_queue() {
         assert_eq!(job[0].len(), size);
         job.done().unwrap();
     }
+}
+
+#[test]
+fn what_was_rejected_stays_in_the_list_when_there_is_no_memory_to_take_it() {
+    alone(|| {
+        let queue = JoinableQueue::unbounded().unwrap().with_max_deliveries(1);
+        queue.put_all(["small".to_string(), "x".repeat(100 << 20)]).unwrap();
+        (0..2).for_each(|_| drop(queue.get().unwrap()));
+        with_little_memory(32 << 20, || assert!(queue.take_rejected().is_err()));
+        assert_eq!(queue.stats().rejected, 2);
+        let lengths = |list: Vec<Rejected<String>>| {
+            list.iter().map(|rejected| rejected.value.as_ref().unwrap().len()).collect::<Vec<_>>()
+        };
+        assert_eq!(lengths(queue.take_rejected().unwrap()), [5, 100 << 20]);
+        assert_eq!(queue.stats().rejected, 0);
+    });
 }
