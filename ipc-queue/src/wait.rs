@@ -95,7 +95,7 @@ impl<'a> Waiter<'a> {
                 let (segment, me) = (self.segment, self.me);
                 let others = || {
                     let ids = segment.ids().map(ParticipantId::word);
-                    ids.filter(|id| *id != me && !dead.contains(id)).collect()
+                    ids.filter(|id| *id != me && !dead.contains(id)).take(WATCHED).collect()
                 };
                 let (slept, found) = lookout.sleep(segment, &self.end.signal, signal, others);
                 dead.extend(found);
@@ -106,6 +106,10 @@ impl<'a> Waiter<'a> {
         slept
     }
 }
+
+/// Of so many others the death ends a sleep at once. Of more it would take descriptors and time; whoever waits looks at
+/// the end itself anyway, every 70 ms.
+const WATCHED: usize = 32;
 
 /// The bits of `sleepers` that count them.
 const COUNT: u32 = 0xffff;

@@ -6,7 +6,9 @@ use ipc_queue::{
 };
 use rustix::process::Signal;
 
-use crate::help::{LONG, SHORT, alone, forever, fork, fork_and_stay, join, spawn, until, until_asleep};
+use crate::help::{
+    LONG, SHORT, alone, descriptors, forever, fork, fork_and_stay, join, spawn, until, until_asleep,
+};
 
 fn queue() -> Queue<u32> {
     Queue::bounded(3).unwrap()
@@ -227,6 +229,27 @@ fn a_blocked_producer_is_told_when_the_last_consumer_is_killed() {
             waiting.join();
             assert_eq!(queue.len(), 3);
         }
+    });
+}
+
+#[test]
+fn who_waits_among_many_leaves_the_descriptors_to_the_program() {
+    alone(|| {
+        let queue = queue();
+        let (producer, consumer) = (queue.producer().unwrap(), queue.consumer().unwrap());
+        let others: Vec<_> = (0..50).map(|_| fork_and_stay(|| assert!(queue.try_get().is_err()))).collect();
+        let before = descriptors();
+        std::thread::scope(|scope| {
+            let wait = || assert!(matches!(consumer.get_timeout(LONG), Err(GetTimeoutError::Closed)));
+            let waiting: Vec<_> = (0..10).map(|_| scope.spawn(wait)).collect();
+            // Long enough for all of them to have looked after the others.
+            until("the others are not looked after", || descriptors() > before + 30);
+            std::thread::sleep(SHORT * 10);
+            assert!(descriptors() < before + 100, "{} more", descriptors() - before);
+            // The children have copies of it.
+            drop((producer, others));
+            waiting.into_iter().for_each(|thread| thread.join().unwrap());
+        });
     });
 }
 
