@@ -13,7 +13,8 @@ use crate::ring::Record;
 
 /// Room in a queue for an item that is written in place, and appears when it is [committed](Reservation::commit).
 ///
-/// Dropped without that, or with its process, nothing was put. Meanwhile nobody else can put anything, so fill it soon.
+/// Dropped without that, or with its process, nothing was put. Meanwhile nobody else can put anything, so fill it soon. This
+/// thread cannot either, nor close the queue or make a consumer: it would wait for itself.
 ///
 /// ```
 /// use std::io::Write;
@@ -205,6 +206,17 @@ pub(crate) fn put_all<B: AsRef<[u8]>>(
 
 /// So many items are put at most with one lock.
 const PART: usize = 1024;
+
+/// Gets a copy of the next item, which stays if there is no memory for that.
+pub(crate) fn get(core: &Core, patient: Patient, gone: Gone) -> Result<Vec<u8>, GetRefused> {
+    let mut bytes = Vec::new();
+    let mut getting = Getting::new(core);
+    let record = getting.begin(patient, gone)?;
+    memory::read(core.segment(), record, &mut bytes)?;
+    getting.take();
+    getting.finish();
+    Ok(bytes)
+}
 
 /// Has `f` look at the next item in place; it is out of the queue when `f` is done with it.
 #[inline]

@@ -212,8 +212,8 @@ macro_rules! put_bytes_verbs {
         }
 
         /// Puts many items, waiting for room: as many at once as there is room for, up to 1,024, which is several times
-        /// faster than one by one. The iterator runs while nobody else can put, so it should be quick. A kill in between
-        /// leaves whole items.
+        /// faster than one by one. The iterator runs while nobody else can put, so it should be quick, and must not put into
+        /// this queue itself: it would wait for itself. A kill in between leaves whole items.
         ///
         /// # Errors
         /// As [`put_bytes`](Self::put_bytes), with the number of items that were put.
@@ -257,9 +257,10 @@ macro_rules! get_bytes_verbs {
         /// Gets the next item, waiting for one.
         ///
         /// # Errors
-        /// [`Closed`](crate::GetError::Closed) when nothing is left and nothing will come.
+        /// [`Closed`](crate::GetError::Closed) when nothing is left and nothing will come. An item that this process has no
+        /// memory for stays.
         pub fn get_bytes(&self) -> Result<Vec<u8>, $crate::GetError> {
-            self.get_bytes_with(|bytes| bytes.to_vec())
+            self.get_bytes_copy($crate::core::Patient::Until(None)).map_err($crate::core::GetRefused::get)
         }
 
         /// Gets the next item if there is one.
@@ -268,7 +269,7 @@ macro_rules! get_bytes_verbs {
         /// As [`get_bytes`](Self::get_bytes), or that the queue is empty.
         #[doc(alias = "get_nowait")]
         pub fn try_get_bytes(&self) -> Result<Vec<u8>, $crate::TryGetError> {
-            self.try_get_bytes_with(|bytes| bytes.to_vec())
+            self.get_bytes_copy($crate::core::Patient::Not).map_err($crate::core::GetRefused::try_get)
         }
 
         /// Gets the next item, waiting for one at most that long.
@@ -289,7 +290,15 @@ macro_rules! get_bytes_verbs {
 
         fn get_bytes_until(&self, deadline: Option<Instant>) -> Result<Vec<u8>, $crate::GetTimeoutError> {
             let patient = $crate::core::Patient::Until(deadline);
-            self.get_bytes_by(patient, |bytes| bytes.to_vec()).map_err($crate::core::GetRefused::get_timeout)
+            self.get_bytes_copy(patient).map_err($crate::core::GetRefused::get_timeout)
+        }
+
+        fn get_bytes_copy(
+            &self,
+            patient: $crate::core::Patient,
+        ) -> Result<Vec<u8>, $crate::core::GetRefused> {
+            let gone: fn(&Self) -> $crate::core::Gone = $gone;
+            $crate::bytes::get(&self.core, patient, gone(self))
         }
 
         /// Gets the next item into the start of the buffer, waiting for one; its length. If that is more than the buffer
@@ -305,8 +314,9 @@ macro_rules! get_bytes_verbs {
             })
         }
 
-        /// Has `f` look at the next item in place, waiting for one. Meanwhile nobody else can get anything. If it panics,
-        /// or its process dies, the item is still there.
+        /// Has `f` look at the next item in place, waiting for one. Meanwhile nobody else can get anything, and `f` must not
+        /// get from this queue, nor wait for room in it: it would wait for itself. If it panics, or its process dies, the
+        /// item is still there.
         ///
         /// ```
         /// let queue = ipc_queue::Queue::<[u8]>::unbounded()?;

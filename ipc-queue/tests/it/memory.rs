@@ -1,10 +1,10 @@
 //! The memory of a queue grows with its backlog, and is given back.
 
 use ipc_core::Cause;
-use ipc_queue::{PutError, Queue};
+use ipc_queue::{GetError, GetTimeoutError, PutError, Queue, TryGetError};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::help::{LONG, alone, fork, join, spawn, until};
+use crate::help::{LONG, alone, fork, join, spawn, until, with_little_memory};
 
 /// Bytes of the file that are there.
 fn allocated(queue: &Queue<[u8]>) -> u64 {
@@ -119,6 +119,32 @@ fn an_item_that_just_fits_the_memory_is_put() {
         });
         assert_eq!(&last.unwrap(), b"end");
         setrlimit(Resource::Fsize, old).unwrap();
+    });
+}
+
+#[test]
+fn an_item_that_this_process_has_no_memory_for_stays_for_another() {
+    alone(|| {
+        let queue = Queue::<[u8]>::unbounded().unwrap();
+        queue.put_all_bytes([&[7; 100 << 20][..], b"next"]).unwrap();
+        with_little_memory(32 << 20, || {
+            let no_memory = |error: ipc_core::Error| assert!(matches!(error.cause(), Cause::NoMemory { .. }));
+            match queue.get_bytes() {
+                Err(GetError::Fault(error)) => no_memory(error),
+                other => panic!("{:?}", other.map(|bytes| bytes.len())),
+            }
+            match queue.try_get_bytes() {
+                Err(TryGetError::Fault(error)) => no_memory(error),
+                other => panic!("{:?}", other.map(|bytes| bytes.len())),
+            }
+            match queue.get_bytes_timeout(LONG) {
+                Err(GetTimeoutError::Fault(error)) => no_memory(error),
+                other => panic!("{:?}", other.map(|bytes| bytes.len())),
+            }
+        });
+        assert_eq!(queue.len(), 2);
+        assert!(queue.get_bytes().unwrap() == [7; 100 << 20]);
+        assert_eq!(queue.get_bytes().unwrap(), b"next");
     });
 }
 
