@@ -143,6 +143,11 @@ impl<T: ?Sized> Sender<T> {
         &self.outgoing
     }
 
+    /// The segment that the messages lie in; `None` if they go through a stream.
+    pub fn segment(&self) -> Option<&Segment> {
+        self.outgoing.segment()
+    }
+
     send_state!();
 }
 
@@ -166,6 +171,11 @@ impl<T: ?Sized> Receiver<T> {
     #[inline]
     pub(crate) fn incoming(&self) -> &Incoming {
         &self.incoming
+    }
+
+    /// The segment that the messages lie in; `None` if they come through a stream.
+    pub fn segment(&self) -> Option<&Segment> {
+        self.incoming.segment()
     }
 
     recv_state!();

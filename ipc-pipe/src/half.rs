@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
-use ipc_core::{Cause, Error};
+use ipc_core::{Cause, Error, Segment};
 use ipc_queue::raw::{Patient, with_scratch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -67,6 +67,12 @@ impl Outgoing {
         }
     }
 
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        match self {
+            Outgoing::Channel(channel) => Some(channel.0.segment()),
+        }
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Outgoing::Channel(channel) => channel.0.stats(),
@@ -123,6 +129,12 @@ impl Incoming {
     pub(crate) fn look(&self) -> Waited {
         match self {
             Incoming::Channel(channel) => channel.look(),
+        }
+    }
+
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        match self {
+            Incoming::Channel(channel) => Some(channel.0.segment()),
         }
     }
 

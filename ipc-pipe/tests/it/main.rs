@@ -1,9 +1,11 @@
 //! The contract of ipc-pipe, a module a subject. Every test is named after the property that it proves.
 
 mod bytes;
+mod crash;
 mod ends;
 mod handles;
 mod help;
+mod kills;
 mod readiness;
 mod sharing;
 mod verbs;
