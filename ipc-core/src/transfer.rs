@@ -39,8 +39,16 @@ use crate::sys;
 /// What is being packed or unpacked on this thread. They nest: packing one parcel may pack another.
 enum Frame {
     None,
-    Packing { fds: Vec<Arc<OwnedFd>>, numbers: HashMap<RawFd, u32> },
+    /// Made with the first handle: most values have none.
+    Packing(Option<Box<Packing>>),
     Unpacking(Vec<Option<Arc<OwnedFd>>>),
+}
+
+#[derive(Default)]
+struct Packing {
+    fds: Vec<Arc<OwnedFd>>,
+    /// Which has which place in `fds`.
+    numbers: HashMap<RawFd, u32>,
 }
 
 thread_local! {
@@ -75,10 +83,13 @@ pub fn share<S: Serializer>(fd: &Arc<OwnedFd>, serializer: S) -> Result<S::Ok, S
 
 fn put(fd: &Arc<OwnedFd>) -> Result<u32> {
     FRAME.with_borrow_mut(|frame| match frame {
-        Frame::Packing { fds, numbers } => Ok(*numbers.entry(fd.as_raw_fd()).or_insert_with(|| {
-            fds.push(Arc::clone(fd));
-            (fds.len() - 1) as u32
-        })),
+        Frame::Packing(packing) => {
+            let Packing { fds, numbers } = &mut **packing.get_or_insert_default();
+            Ok(*numbers.entry(fd.as_raw_fd()).or_insert_with(|| {
+                fds.push(Arc::clone(fd));
+                (fds.len() - 1) as u32
+            }))
+        }
         _ => Err(Error::new("serialise", "a handle", Cause::NotInTransfer)),
     })
 }
@@ -192,9 +203,9 @@ impl Parcel {
     /// # Errors
     /// That of `serialize`; nothing is left behind then.
     pub fn pack<E>(serialize: impl FnOnce() -> Result<Vec<u8>, E>) -> Result<Parcel, E> {
-        let (bytes, frame) = within(Frame::Packing { fds: Vec::new(), numbers: HashMap::new() }, serialize);
-        let Frame::Packing { fds, .. } = frame else { unreachable!("frames nest") };
-        Ok(Parcel { bytes: Bytes::Own(bytes?), fds })
+        let (bytes, frame) = within(Frame::Packing(None), serialize);
+        let Frame::Packing(packing) = frame else { unreachable!("frames nest") };
+        Ok(Parcel { bytes: Bytes::Own(bytes?), fds: packing.map_or_else(Vec::new, |packing| packing.fds) })
     }
 
     /// Bytes without handles, as they are.

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Participant, Place, Result, Segment, Spec, transfer};
+use ipc_core::{Cause, Error, Participant, Place, Result, Segment, Spec, transfer};
 use ipc_lock::raw::{Waiters, identity, waiters};
 use ipc_queue::raw::{Pace, Ring};
 use rustix::io::Errno;
@@ -101,6 +101,9 @@ pub(crate) fn create(type_name: &str, bytes: u64) -> Result<(End, End)> {
 /// The end of a channel that was handed over.
 pub(crate) fn receive(type_name: &str, segment: &Segment, socket: Arc<OwnedFd>, side: Side) -> Result<End> {
     with_spec(type_name, |spec| segment.expect(&spec.len(PIPE + size_of::<Pipe>() as u64)))?;
+    if !sys::keeps_messages(socket.as_fd()) {
+        return Err(Error::new("receive", "an end of a pipe", Cause::BadMessage));
+    }
     Ok(End::new(Ring::at(segment)?, Place::new(segment, PIPE)?, socket, side))
 }
 
@@ -149,8 +152,8 @@ impl End {
     #[inline]
     pub(crate) fn has_no_receivers(&self) -> bool {
         let left = self.pipe.receivers_left.load(Ordering::Acquire);
-        let now = ipc_core::monotonic_coarse().as_millis() as u32;
-        let now = u64::from(left) << 32 | u64::from(now);
+        // The nanoseconds stay the same for some milliseconds.
+        let now = u64::from(left) << 32 | u64::from(ipc_core::monotonic_coarse().subsec_nanos());
         now != self.looked.load(Ordering::Relaxed) && self.look(now)
     }
 

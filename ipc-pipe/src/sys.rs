@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketType};
 
 pub(crate) use rustix::event::PollFlags as Events;
 
@@ -25,6 +25,11 @@ pub(crate) fn discard(socket: BorrowedFd<'_>) -> bool {
 pub(crate) fn peek(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize, Errno> {
     let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
     retry_on_intr(|| rustix::net::recv(socket, &mut *buffer, flags)).map(|(len, _)| len)
+}
+
+/// Whether it is a socket of the kind that ends of pipes have.
+pub(crate) fn keeps_messages(fd: BorrowedFd<'_>) -> bool {
+    rustix::net::sockopt::socket_type(fd) == Ok(SocketType::SEQPACKET)
 }
 
 /// Waits until one of the descriptors is ready for what is asked, or `deadline`, and says what each is ready for.

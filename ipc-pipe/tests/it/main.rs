@@ -5,6 +5,7 @@ mod crash;
 mod ends;
 mod handles;
 mod help;
+mod hostile;
 mod kills;
 mod readiness;
 mod sharing;
