@@ -88,7 +88,7 @@ fn with_spec<R>(type_name: &str, f: impl FnOnce(&Spec<'_>) -> R) -> R {
 
 /// Makes both ends of a channel with a ring of so many bytes.
 pub(crate) fn create(type_name: &str, bytes: u64) -> Result<(End, End)> {
-    let spec = |spec: &Spec<'_>| Segment::anonymous(&spec.len(Ring::len(bytes)).max_len(Ring::MAX_LEN));
+    let spec = |spec: &Spec<'_>| Segment::anonymous(&spec.len(Ring::LEN).max_len(Ring::MAX_LEN));
     let segment = with_spec(type_name, spec)?;
     let ring = Ring::create(&segment, bytes)?;
     // So that the first message shows at the descriptor, whoever waits there.

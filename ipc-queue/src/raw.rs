@@ -12,7 +12,7 @@
 //! use ipc_core::{Segment, Spec};
 //! use ipc_queue::raw::{Getting, Patient, Putting, Ring};
 //!
-//! let spec = Spec::new("example", 1).len(Ring::len(4096)).max_len(Ring::MAX_LEN).participants(8);
+//! let spec = Spec::new("example", 1).len(Ring::LEN).max_len(Ring::MAX_LEN).participants(8);
 //! let ring = Ring::create(&Segment::anonymous(&spec)?, 4096)?;
 //! let mut putting = Putting::new(&ring);
 //! assert!(putting.begin(5, Patient::Not)?);
@@ -54,22 +54,19 @@ impl Ring {
     /// The part of the segment that the ring leaves to whoever builds on it.
     pub const FREE: Range<u64> = 1024..1 << MIN_CLASS;
 
-    /// How long the segment of a ring with room for so many bytes is at first.
-    pub fn len(bytes: u64) -> u64 {
-        Ring::base(bytes).end()
-    }
-
-    fn base(bytes: u64) -> Region {
-        Region::with_len(bytes.min(1 << 30)).expect("not that large")
-    }
+    /// How long the segment is at first: what the ring needs is added when it is made.
+    pub const LEN: u64 = 1 << MIN_CLASS;
 
     /// Lays out an empty one with room for so many bytes, rounded up to a power of two, at the start of a fresh segment.
+    /// At least 4 KiB, at most 1 GiB.
     ///
     /// # Errors
-    /// The segment is too short.
+    /// The segment is too short, or cannot become so long; no memory left.
     pub fn create(segment: &Segment, bytes: u64) -> Result<Ring> {
+        let base = Region::with_len(bytes.min(1 << 30)).expect("not that large");
+        segment.reserve(base.start()..base.end())?;
         let core = Core::at(segment)?;
-        core.ring().init(ONE_REGION, Ring::base(bytes));
+        core.ring().init(ONE_REGION, base);
         Ok(Ring(core))
     }
 

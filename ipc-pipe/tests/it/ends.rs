@@ -243,19 +243,24 @@ fn an_end_on_its_way_counts_until_nobody_can_receive_it() {
 }
 
 #[test]
-fn pipes_come_and_go_without_a_trace() {
+fn a_hundred_thousand_pipes_come_and_go_without_a_trace() {
     alone(|| {
         let maps = || std::fs::read_to_string("/proc/self/maps").unwrap().lines().count();
         let cycle = |number: u64| {
-            let (here, there) = pipe::<u64, u64>().unwrap();
-            here.send(number).unwrap();
-            assert_eq!(there.recv().unwrap(), number);
-            drop(here);
-            assert!(matches!(there.recv(), Err(RecvError::Closed)));
+            let (sender, receiver) = Builder::new().ring(4096).one_way::<u64>().unwrap();
+            sender.send(number).unwrap();
+            assert_eq!(receiver.recv().unwrap(), number);
+            if number % 2 == 0 {
+                drop(sender);
+                assert!(matches!(receiver.try_recv(), Err(TryRecvError::Closed)));
+            } else {
+                drop(receiver);
+                assert!(matches!(sender.try_send(number), Err(TrySendError::Closed(_))));
+            }
         };
         (0..100).for_each(cycle);
         let before = (maps(), crate::help::descriptors());
-        (0..5_000).for_each(cycle);
+        (0..100_000).for_each(cycle);
         assert_eq!((maps(), crate::help::descriptors()), before);
     });
 }
