@@ -7,6 +7,10 @@ mod lock_terminal;
 mod lock_terminated;
 mod lock_threads;
 mod lock_ticket;
+mod pipe_duplex;
+mod pipe_eof;
+mod pipe_producer_consumer;
+mod pipe_shell;
 mod process_daemon;
 mod process_exitcode;
 mod process_function;
@@ -84,6 +88,15 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("joinable-basics", "producers wait until everything was consumed", joinable_basics::run),
     scenario("joinable-many", "ten producers, five consumers, and exactly all is done", joinable_many::run),
     scenario("joinable-crash", "a consumer is killed, and another gets its job", joinable_crash::run),
+    // Pipes.
+    scenario("pipe-eof", "receive until the last sender is gone", pipe_eof::run),
+    scenario(
+        "pipe-producer-consumer",
+        "three consumers share one end, each message is received once",
+        pipe_producer_consumer::run,
+    ),
+    scenario("pipe-duplex", "question and answer, and a message to nobody", pipe_duplex::run),
+    scenario("pipe-shell", "`ps aux | grep`, joined by descriptors in messages", pipe_shell::run),
 ];
 
 /// The scenario with that id.
