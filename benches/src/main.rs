@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo run --release -p benches -- compare [--only PREFIX] [--quick] [--output FOLDER]
+//! cargo run --release -p benches -- queue-vs-pipe [--quick] [--output FOLDER]
 //! ```
 //!
 //! Prints a line for each case: `CASE id ours VALUE UNIT PEER VALUE ratio R goal G OK|MISS`. Rounds of ours and the
@@ -22,7 +23,9 @@ mod process;
 mod queue;
 mod raw;
 mod stream;
+mod versus;
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -31,16 +34,16 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(about = "Measures the ipc crates beside their peers")]
 struct Arguments {
-    /// What is to be done.
-    #[arg(default_value = "compare", value_parser = ["compare"])]
-    _what: String,
+    /// What is to be done: ours beside the peers', or queue beside pipe.
+    #[arg(default_value = "compare", value_parser = ["compare", "queue-vs-pipe"])]
+    what: String,
     /// Only the cases whose id begins like this.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     only: String,
     /// Fewer rounds: for a look, not for a figure.
     #[arg(long)]
     quick: bool,
-    /// Write the figures of all rounds (compare.json) and a picture (compare.svg) into this folder.
+    /// Write pictures, and the figures of all rounds, into this folder.
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
     /// Fail if a goal is missed.
@@ -55,6 +58,21 @@ fn main() -> ExitCode {
     #[cfg(feature = "peers")]
     procspawn::init();
     let arguments = Arguments::parse();
+    let done = match &*arguments.what {
+        "compare" => compare(&arguments),
+        _ => versus::run(arguments.quick, arguments.output.as_deref()).map(|()| true),
+    };
+    match done {
+        Ok(good) => ExitCode::from(u8::from(arguments.strict && !good)),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether all goals are reached.
+fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let cases =
         [process::cases(), lock::cases(arguments.quick), queue::cases(), pipe::cases(), pool::cases()];
     let mut outcomes = Vec::new();
@@ -67,9 +85,8 @@ fn main() -> ExitCode {
     let missed: Vec<_> =
         outcomes.iter().filter(|outcome| !outcome.is_reached()).map(|outcome| &*outcome.id).collect();
     println!("SUMMARY {} cases, {} missed: {}", outcomes.len(), missed.len(), missed.join(" "));
-    if let Err(error) = arguments.output.map_or(Ok(()), |folder| output::write(&folder, &outcomes)) {
-        eprintln!("compare: {error}");
-        return ExitCode::FAILURE;
+    if let Some(folder) = &arguments.output {
+        output::write(folder, &outcomes)?;
     }
-    ExitCode::from(u8::from(arguments.strict && !missed.is_empty()))
+    Ok(missed.is_empty())
 }

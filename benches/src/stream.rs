@@ -71,6 +71,16 @@ fn get(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64, is_alone: bo
     })
 }
 
+/// `count` items of that size from one process to another, through a queue of that capacity.
+pub(crate) fn sized(size: usize, count: u64, capacity: usize) -> Duration {
+    let queue = Queue::bounded(capacity).expect("there is memory");
+    let start = Barrier::new(2).expect("there is memory");
+    whole(vec![
+        spawn(put, (queue.clone(), start.clone(), size, count)).expect("it starts"),
+        spawn(get, (queue, start, size, count, true)).expect("it starts"),
+    ])
+}
+
 /// `count` items of that size from so many processes to so many, copied in and out.
 pub(crate) fn bytes(sides: u64, size: usize, count: u64) -> Duration {
     let queue = Queue::bounded(CAPACITY).expect("there is memory");
