@@ -9,7 +9,7 @@ use serde_core::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::error::BarrierError;
 use crate::layout::{self, OUTCOMES};
 use crate::lock::{Acquired, TimedOut};
-use crate::object::{Object, handle, refused};
+use crate::object::{Home, Object, handle, refused};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -213,7 +213,7 @@ impl Barrier {
     /// # Errors
     /// No party; no memory, or no descriptor left.
     pub fn new(parties: u32) -> Result<Barrier> {
-        Barrier::build(None, parties)
+        Barrier::build(Home::Own(None), parties)
     }
 
     /// A barrier that other programs of the same user can [`open`](Barrier::open). See [`ipc_core::Segment::create`].
@@ -221,19 +221,23 @@ impl Barrier {
     /// # Errors
     /// No party; the name is taken by a living process, or no name; no memory left.
     pub fn create(name: &str, parties: u32) -> Result<Barrier> {
-        Barrier::build(Some(name), parties)
+        Barrier::build(Home::Own(Some(name)), parties)
     }
 
-    fn build(name: Option<&str>, parties: u32) -> Result<Barrier> {
+    /// A barrier in another's segment, from that offset on: see [`raw`](crate::raw).
+    ///
+    /// # Errors
+    /// No party; as [`open_in`](Barrier::open_in).
+    pub fn new_in(segment: &ipc_core::Segment, offset: u64, parties: u32) -> Result<Barrier> {
+        Barrier::build(Home::In(segment, offset), parties)
+    }
+
+    fn build(home: Home<'_>, parties: u32) -> Result<Barrier> {
         if parties == 0 {
-            return Err(refused("barrier", name, "it needs a party at least"));
+            return Err(refused("barrier", home.name(), "it needs a party at least"));
         }
         let init = |layout: &layout::Barrier| layout.parties.store(parties, Ordering::Relaxed);
-        let object = match name {
-            Some(name) => Object::create(name, (), init),
-            None => Object::new((), init),
-        };
-        object.map(Barrier::from_object)
+        Object::make(home, (), init).map(Barrier::from_object)
     }
 
     fn from_object(object: Object<layout::Barrier>) -> Barrier {

@@ -9,7 +9,7 @@ use crate::error::{LockResult, OwnerDied};
 use crate::layout;
 use crate::lock::Acquired;
 use crate::mutex::MutexGuard;
-use crate::object::{Object, handle};
+use crate::object::{Home, Object, handle};
 use crate::party::Party;
 use crate::report;
 use crate::shareable::Shareable;
@@ -103,7 +103,7 @@ impl Condvar {
     /// # Errors
     /// No memory, or no descriptor left.
     pub fn new() -> Result<Condvar> {
-        Object::new((), |_| ()).map(Condvar::from_object)
+        Object::make(Home::Own(None), (), |_| ()).map(Condvar::from_object)
     }
 
     /// One that other programs of the same user can [`open`](Condvar::open). See [`ipc_core::Segment::create`].
@@ -111,7 +111,15 @@ impl Condvar {
     /// # Errors
     /// The name is taken by a living process, or no name; no memory left.
     pub fn create(name: &str) -> Result<Condvar> {
-        Object::create(name, (), |_| ()).map(Condvar::from_object)
+        Object::make(Home::Own(Some(name)), (), |_| ()).map(Condvar::from_object)
+    }
+
+    /// A condition variable in another's segment, from that offset on: see [`raw`](crate::raw).
+    ///
+    /// # Errors
+    /// As [`open_in`](Condvar::open_in).
+    pub fn new_in(segment: &ipc_core::Segment, offset: u64) -> Result<Condvar> {
+        Object::make(Home::In(segment, offset), (), |_| ()).map(Condvar::from_object)
     }
 
     fn from_object(object: Object<layout::Condvar>) -> Condvar {

@@ -7,7 +7,7 @@ use ipc_core::{Participant, Result};
 
 use crate::error::Timeout;
 use crate::layout;
-use crate::object::{Object, handle};
+use crate::object::{Home, Object, handle};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -77,7 +77,7 @@ impl Event {
     /// # Errors
     /// No memory, or no descriptor left.
     pub fn new() -> Result<Event> {
-        Object::new((), |_| ()).map(Event::from_object)
+        Object::make(Home::Own(None), (), |_| ()).map(Event::from_object)
     }
 
     /// A clear event that other programs of the same user can [`open`](Event::open). See
@@ -86,7 +86,15 @@ impl Event {
     /// # Errors
     /// The name is taken by a living process, or no name; no memory left.
     pub fn create(name: &str) -> Result<Event> {
-        Object::create(name, (), |_| ()).map(Event::from_object)
+        Object::make(Home::Own(Some(name)), (), |_| ()).map(Event::from_object)
+    }
+
+    /// An event in another's segment, from that offset on: see [`raw`](crate::raw).
+    ///
+    /// # Errors
+    /// As [`open_in`](Event::open_in).
+    pub fn new_in(segment: &ipc_core::Segment, offset: u64) -> Result<Event> {
+        Object::make(Home::In(segment, offset), (), |_| ()).map(Event::from_object)
     }
 
     fn from_object(object: Object<layout::Event>) -> Event {

@@ -4,6 +4,7 @@
 //! Whoever gets it as [`Acquired::OwnerDied`] repairs that first: nobody else can, and to be killed while doing so must do
 //! no harm. Sleeping goes through [`Patience`], or, for something that a known process holds, through [`Lookout`]: both
 //! see to it that one who is killed before it wakes others costs them a moment, and not for ever.
+//! The locks themselves can lie in such a segment, too: `Mutex::new_in` and the like.
 //!
 //! ```
 //! use ipc_core::{Place, Segment, Spec};

@@ -8,7 +8,7 @@ use ipc_core::{Participant, Result};
 use crate::error::{OverRelease, Timeout, WouldBlock};
 use crate::layout;
 use crate::lock::{Acquired, TimedOut};
-use crate::object::{Object, handle, refused};
+use crate::object::{Home, Object, handle, refused};
 use crate::party::Party;
 use crate::report;
 use crate::sync::{self, Ordering};
@@ -228,7 +228,7 @@ impl Semaphore {
     /// # Errors
     /// More than 2,147,483,647 permits; no memory, or no descriptor left.
     pub fn new(permits: u32) -> Result<Semaphore> {
-        Semaphore::build(None, permits, MAX)
+        Semaphore::build(Home::Own(None), permits, MAX)
     }
 
     /// A semaphore that never has more than the permits it begins with: to [`release`](Semaphore::release) one too many
@@ -238,7 +238,7 @@ impl Semaphore {
     /// As [`new`](Semaphore::new).
     #[doc(alias = "BoundedSemaphore")]
     pub fn bounded(permits: u32) -> Result<Semaphore> {
-        Semaphore::build(None, permits, permits)
+        Semaphore::build(Home::Own(None), permits, permits)
     }
 
     /// As [`new`](Semaphore::new), but other programs of the same user can [`open`](Semaphore::open) it. See
@@ -247,7 +247,7 @@ impl Semaphore {
     /// # Errors
     /// As [`new`](Semaphore::new); the name is taken by a living process, or no name.
     pub fn create(name: &str, permits: u32) -> Result<Semaphore> {
-        Semaphore::build(Some(name), permits, MAX)
+        Semaphore::build(Home::Own(Some(name)), permits, MAX)
     }
 
     /// As [`bounded`](Semaphore::bounded), but other programs of the same user can [`open`](Semaphore::open) it.
@@ -256,19 +256,31 @@ impl Semaphore {
     /// As [`create`](Semaphore::create).
     #[doc(alias = "BoundedSemaphore")]
     pub fn create_bounded(name: &str, permits: u32) -> Result<Semaphore> {
-        Semaphore::build(Some(name), permits, permits)
+        Semaphore::build(Home::Own(Some(name)), permits, permits)
     }
 
-    fn build(name: Option<&str>, permits: u32, bound: u32) -> Result<Semaphore> {
+    /// As [`new`](Semaphore::new), in another's segment, from that offset on: see [`raw`](crate::raw).
+    ///
+    /// # Errors
+    /// Too many permits; as [`open_in`](Semaphore::open_in).
+    pub fn new_in(segment: &ipc_core::Segment, offset: u64, permits: u32) -> Result<Semaphore> {
+        Semaphore::build(Home::In(segment, offset), permits, MAX)
+    }
+
+    /// As [`bounded`](Semaphore::bounded), in another's segment, from that offset on.
+    ///
+    /// # Errors
+    /// As [`new_in`](Semaphore::new_in).
+    pub fn bounded_in(segment: &ipc_core::Segment, offset: u64, permits: u32) -> Result<Semaphore> {
+        Semaphore::build(Home::In(segment, offset), permits, permits)
+    }
+
+    fn build(home: Home<'_>, permits: u32, bound: u32) -> Result<Semaphore> {
         if permits > MAX {
-            return Err(refused("semaphore", name, &format!("{permits} permits are more than {MAX}")));
+            return Err(refused("semaphore", home.name(), &format!("{permits} permits are more than {MAX}")));
         }
         let init = |layout: &layout::Semaphore| layout.init(permits, bound);
-        let object = match name {
-            Some(name) => Object::create(name, (), init),
-            None => Object::new((), init),
-        };
-        object.map(Semaphore::from_object)
+        Object::make(home, (), init).map(Semaphore::from_object)
     }
 
     fn from_object(object: Object<layout::Semaphore>) -> Semaphore {

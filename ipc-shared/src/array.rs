@@ -42,7 +42,7 @@ use crate::store::{Size, Store};
 #[doc(alias = "RawArray")]
 #[doc(alias = "ShareableList")]
 pub struct Array<T: Shareable> {
-    plain: Plain<T>,
+    pub(crate) plain: Plain<T>,
     len: usize,
 }
 

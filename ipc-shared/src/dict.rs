@@ -51,7 +51,7 @@ use crate::transaction::Transaction;
 #[doc(alias = "dict")]
 #[doc(alias = "DictProxy")]
 pub struct Dict<K, V> {
-    object: Object,
+    pub(crate) object: Object,
     marker: PhantomData<fn(K) -> V>,
 }
 

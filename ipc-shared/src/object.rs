@@ -234,10 +234,10 @@ impl<'de> Deserialize<'de> for Received {
 
 /// The parts of a handle that do not depend on what it is a handle to. It has its object itself, or within `plain`.
 macro_rules! handle {
-    ($name:ident<$($parameter:ident $(: $bound:path)?),*>) => {
-        $crate::object::handle!(@ $name, [$($parameter),*], [$($parameter $(: $bound)?),*], object);
+    ($name:ident $(<$($parameter:ident),*>)?) => {
+        $crate::object::handle!(@ $name, [$($($parameter),*)?], [$($($parameter),*)?], object);
 
-        impl<$($parameter),*> Clone for $name<$($parameter),*> {
+        impl$(<$($parameter),*>)? Clone for $name$(<$($parameter),*>)? {
             fn clone(&self) -> Self {
                 $name { object: self.object.clone(), marker: std::marker::PhantomData }
             }

@@ -38,7 +38,7 @@ use crate::store::{Size, Store};
 #[doc(alias = "Synchronized")]
 #[doc(alias = "RawValue")]
 pub struct Value<T: Shareable> {
-    plain: Plain<T>,
+    pub(crate) plain: Plain<T>,
 }
 
 /// Bytes from one copy of a `T` to the other.

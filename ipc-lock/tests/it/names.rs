@@ -77,3 +77,27 @@ fn the_name_of_a_killed_owner_is_there_for_its_users_and_then_free() {
         drop(Mutex::create(&name, 8_u32).unwrap());
     });
 }
+
+#[test]
+fn locks_lie_side_by_side_in_anothers_segment() {
+    use ipc_core::{Segment, Spec};
+    alone(|| {
+        let segment = Segment::anonymous(&Spec::new("home", 1).len(1 << 16)).unwrap();
+        let mutex = Mutex::new_in(&segment, 64, 7_u32).unwrap();
+        let next = (64 + Mutex::<u32>::len_in() as u64).next_multiple_of(64);
+        let semaphore = Semaphore::bounded_in(&segment, next, 1).unwrap();
+        assert_eq!((mutex.offset(), semaphore.offset()), (64, next));
+        fork(|| {
+            *Mutex::<u32>::open_in(&segment, 64).unwrap().lock().unwrap() += 1;
+            assert!(Semaphore::open_in(&segment, next).unwrap().release().is_err());
+        })
+        .join();
+        assert_eq!(*mutex.lock().unwrap(), 8);
+        drop(fork_and_stay(|| std::mem::forget(mutex.lock())));
+        assert!(mutex.lock().is_err(), "its owner died");
+        let error = Mutex::<u64>::open_in(&segment, 64).unwrap_err().to_string();
+        assert!(error.contains("mutex u64"), "{error}");
+        assert!(Event::open_in(&segment, next).is_err() && Event::open_in(&segment, 1 << 20).is_err());
+        assert!(Event::new_in(&segment, 8).is_err() && Event::new_in(&segment, 0).is_err());
+    });
+}

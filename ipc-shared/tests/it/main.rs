@@ -3,6 +3,8 @@
 mod crash;
 mod dict;
 mod help;
+mod hostile;
 mod kills;
 mod list;
+mod manager;
 mod plain;
