@@ -160,7 +160,7 @@ impl Transaction<'_> {
             Run::Free { order: found, bare } if found == order => bare,
             _ => return Err(self.store().damaged("list of free pages")),
         };
-        if page % (1 << order) != 0 || page + (1 << order) > self.store().pages() {
+        if !page.is_multiple_of(1 << order) || page + (1 << order) > self.store().pages() {
             return Err(self.store().damaged("list of free pages"));
         }
         self.unlink(order, page)?;

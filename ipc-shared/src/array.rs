@@ -46,7 +46,7 @@ pub struct Array<T: Shareable> {
     len: usize,
 }
 
-handle!(Array<T: Shareable> where plain);
+handle!(Array<T: Shareable> where plain, len);
 
 impl<T: Shareable> Array<T> {
     pub(crate) fn type_name() -> String {
@@ -68,10 +68,8 @@ impl<T: Shareable> Array<T> {
         T: Copy,
     {
         let fill = |data: *mut T| {
-            for (index, value) in values.iter().enumerate() {
-                // SAFETY: `data` has room for all of them, and nobody can reach it yet.
-                unsafe { data.add(index).write(*value) };
-            }
+            // SAFETY: `data` has room for all of them, is aligned to 64, and nobody can reach it yet.
+            unsafe { data.copy_from_nonoverlapping(values.as_ptr(), values.len()) };
         };
         let (len, bytes) = (values.len(), size_of_val(values));
         let plain = Plain::create(store, Kind::Array, &Self::type_name(), len as u64, bytes, fill)?;

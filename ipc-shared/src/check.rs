@@ -51,7 +51,7 @@ impl<'a> Census<'a> {
             let pages = match run {
                 Run::Inner => return Err(self.store.damaged("pages that belong to nothing")),
                 Run::Free { order, .. } => {
-                    self.holds("free pages that are not aligned", page % (1 << order) == 0)?;
+                    self.holds("free pages that are not aligned", page.is_multiple_of(1 << order))?;
                     free.insert((order, page));
                     1 << order
                 }
@@ -95,7 +95,7 @@ impl<'a> Census<'a> {
             let start = self.store.pages_at(page);
             matches!(self.runs.get(&start), Some(Run::Slab { class: its, domain: owner, order })
                 if (*its, *owner) == (class, domain)
-                    && (block - start) % SIZES[class] == 0
+                    && (block - start).is_multiple_of(SIZES[class])
                     && block - start + SIZES[class] <= PAGE << *order)
         })
     }
@@ -104,7 +104,7 @@ impl<'a> Census<'a> {
         for domain in 0..DOMAINS {
             let version =
                 self.store.root().domains[domain].version.load(std::sync::atomic::Ordering::Relaxed);
-            self.holds("version", version % 2 == 0)?;
+            self.holds("version", version.is_multiple_of(2))?;
             for (class, size) in SIZES.iter().enumerate() {
                 let mut block = self.transaction.get(layout::free_block(domain, class))?;
                 while block != 0 {

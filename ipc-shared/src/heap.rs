@@ -47,7 +47,7 @@ impl Transaction<'_> {
             block => block,
         };
         // The list is another process's word for it: what it leads to has to lie in the arena.
-        if block % 16 != 0 || !self.store().is_in_arena(block) {
+        if !block.is_multiple_of(16) || !self.store().is_in_arena(block) {
             return Err(self.store().damaged("list of free blocks"));
         }
         let next = self.get(block)?;

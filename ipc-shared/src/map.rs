@@ -51,7 +51,7 @@ impl Store {
         let sum = |order: Ordering| {
             bits(domains).try_fold(0_u64, |sum, domain| {
                 let version = domains_of[domain].version.load(order);
-                (version % 2 == 0).then(|| sum.wrapping_add(version))
+                (version.is_multiple_of(2)).then(|| sum.wrapping_add(version))
             })
         };
         for _ in 0..TRIES {

@@ -112,7 +112,7 @@ impl Object {
     /// The object there, if it is what it should be.
     pub(crate) fn open(store: &Store, at: u64, id: u64, type_name: &str) -> Result<Object> {
         let object = Object { store: store.clone(), at, id };
-        if !store.is_in_arena(at) || at % 8 != 0 || !object.is_there()? {
+        if !store.is_in_arena(at) || !at.is_multiple_of(8) || !object.is_there()? {
             return Err(store.error("open an object of", gone()));
         }
         if object.word(TYPE)? != hash(type_name) {
@@ -243,12 +243,12 @@ macro_rules! handle {
             }
         }
     };
-    ($name:ident<$parameter:ident: $bound:path> where plain) => {
+    ($name:ident<$parameter:ident: $bound:path> where plain $(, $other:ident)?) => {
         $crate::object::handle!(@ $name, [$parameter], [$parameter: $bound], plain.object);
 
         impl<$parameter: $bound> Clone for $name<$parameter> {
             fn clone(&self) -> Self {
-                $name { plain: self.plain.clone(), ..*self }
+                $name { plain: self.plain.clone() $(, $other: self.$other)? }
             }
         }
     };

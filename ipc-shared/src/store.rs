@@ -159,7 +159,7 @@ impl Store {
     /// The page that begins at a position.
     pub(crate) fn page_of(&self, position: u64) -> Option<u64> {
         let offset = position.checked_sub(layout::arena(self.pages()))?;
-        (offset % PAGE == 0 && offset / PAGE < self.pages()).then_some(offset / PAGE)
+        (offset.is_multiple_of(PAGE) && offset / PAGE < self.pages()).then_some(offset / PAGE)
     }
 
     /// The keyed hash of a key's bytes. All processes agree on it, and nobody else can tell which keys collide.
