@@ -9,6 +9,7 @@ use ipc_process::Function;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::clerk::OnDuty;
 use crate::desk::Desk;
 use crate::entry;
 use crate::error::{Refusal, Refused, TaskError};
@@ -65,7 +66,13 @@ where
     /// # Errors
     /// As [`Pool::apply`](crate::Pool::apply).
     pub fn apply(self) -> Result<F::Output, TaskError> {
-        self.apply_async().map_err(|refused| TaskError::from(refused.refusal))?.get()
+        // After a callback, which another thread runs, there may be no report any more to wait for.
+        let on_duty = if self.callback.is_none() { OnDuty::begin(self.desk) } else { None };
+        let result = self.apply_async().map_err(|refused| TaskError::from(refused.refusal))?;
+        if let Some(mut on_duty) = on_duty {
+            on_duty.take_until_ready(&result);
+        }
+        result.get()
     }
 
     /// Has it run.

@@ -13,11 +13,13 @@ use ipc_queue::Queue;
 use crate::board::{self, Note};
 use crate::builder::Settings;
 use crate::callbacks::Callbacks;
+use crate::clerk::Clerk;
 use crate::error::{PoolError, Refusal, TaskError};
 use crate::state::{Delivery, Results, State};
 use crate::sys;
 use crate::task::{Task, Terms};
-use crate::wire;
+use crate::wire::{self, Report};
+use crate::worker;
 
 pub(crate) struct Desk {
     state: Mutex<State>,
@@ -29,6 +31,7 @@ pub(crate) struct Desk {
     pub(crate) warden: OwnedFd,
     /// Of the next item.
     numbers: AtomicU64,
+    pub(crate) clerk: Clerk,
     pub(crate) callbacks: Callbacks,
     pub(crate) settings: Settings,
 }
@@ -45,6 +48,7 @@ impl Desk {
             board,
             warden: sys::event()?,
             numbers: AtomicU64::new(0),
+            clerk: Clerk::default(),
             callbacks: Callbacks::default(),
             settings,
         }))
@@ -110,7 +114,16 @@ impl Desk {
             state.check_open()?;
             state.take(task);
             Ok(())
-        })
+        })?;
+        self.clerk.call();
+        Ok(())
+    }
+
+    /// Puts a report of this process's own behind those of the workers.
+    pub(crate) fn report(&self, report: &Report) {
+        // Fails only if the queue is damaged, which whoever takes reports sees, too.
+        let _ = worker::put_report(&self.reports, report, &[]);
+        self.clerk.call();
     }
 
     /// Tells those who wait.

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::batch::{Batch, Progress};
 use crate::call::info;
+use crate::clerk::OnDuty;
 use crate::desk::Desk;
 use crate::error::{Refusal, Refused, TaskError};
 use crate::pack::{Packed, pack};
@@ -115,7 +116,13 @@ where
     /// # Errors
     /// As [`Pool::map`](crate::Pool::map).
     pub fn map(self) -> Result<Vec<F::Output>, TaskError> {
-        self.map_async().map_err(|refused| TaskError::from(refused.refusal))?.get()
+        let (desk, has_callback) = (self.desk, !self.callback.is_none());
+        let result = self.map_async().map_err(|refused| TaskError::from(refused.refusal))?;
+        // Not before: the items may come out of the same pool.
+        if !has_callback && let Some(mut on_duty) = OnDuty::begin(desk) {
+            on_duty.take_until_ready(&result);
+        }
+        result.get()
     }
 
     /// Has the function run for each item.

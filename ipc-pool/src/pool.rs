@@ -19,7 +19,7 @@ use crate::result::AsyncResult;
 use crate::state::Phase;
 use crate::stream::Imap;
 use crate::wire::Report;
-use crate::{clerk, warden, worker};
+use crate::{clerk, warden};
 
 /// Worker processes that run functions.
 ///
@@ -85,7 +85,7 @@ impl Pool {
 
     fn start_all(&self) -> Result<(), PoolError> {
         warden::seat_all(&self.desk)?;
-        self.start_thread("ipc-pool-clerk", clerk::take_reports)?;
+        self.start_thread("ipc-pool-clerk", clerk::serve)?;
         self.start_thread("ipc-pool-warden", warden::look_after)
     }
 
@@ -98,7 +98,7 @@ impl Pool {
             state.is_finished = !has_clerk;
         });
         // It sees that there is nobody left.
-        let _ = worker::put_report(&self.desk.reports, &Report::NEWS, &[]);
+        self.desk.report(&Report::NEWS);
     }
 
     fn start_thread(&self, name: &str, run: fn(&Arc<Desk>)) -> Result<(), PoolError> {

@@ -29,7 +29,7 @@ pub(crate) struct Callback<R> {
 impl<R> Callback<R> {
     pub(crate) const NONE: Callback<R> = Callback { result: None, error: None };
 
-    fn is_none(&self) -> bool {
+    pub(crate) fn is_none(&self) -> bool {
         self.result.is_none() && self.error.is_none()
     }
 

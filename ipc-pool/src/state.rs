@@ -151,6 +151,12 @@ impl State {
         self.members().any(|member| member.ready_after.is_some())
     }
 
+    /// Whether no reports are to be expected.
+    pub(crate) fn is_idle(&self) -> bool {
+        let is_ready = |seat: &Seat| seat.member.as_ref().is_some_and(|member| member.ready_after.is_some());
+        matches!(self.phase, Phase::Open) && self.unsettled() == 0 && self.seats.iter().all(is_ready)
+    }
+
     /// Whether empty seats are to be filled.
     pub(crate) fn wants_workers(&self) -> bool {
         match self.phase {

@@ -52,7 +52,7 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
         desk.let_go(state, &[]);
         if is_over {
             // The clerk has seen it, or sees it when it looks.
-            let _ = worker::put_report(&desk.reports, &Report::NEWS, &[]);
+            desk.report(&Report::NEWS);
             return;
         }
         let now = Instant::now();
@@ -82,8 +82,7 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
             }
             let Watched { place, generation, .. } = *watched;
             // Behind all that the worker has reported.
-            let report = Report { place, generation, what: What::Ended };
-            let _ = worker::put_report(&desk.reports, &report, &[]);
+            desk.report(&Report { place, generation, what: What::Ended });
             reported.push((place, generation));
         }
     }

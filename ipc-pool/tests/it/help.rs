@@ -7,7 +7,6 @@ use ipc_core::{Place, Segment, Spec, futex};
 use ipc_pool::{AsyncResult, Pool, TaskError};
 use serde::{Deserialize, Serialize};
 
-pub(crate) use ipc_crash_test::alone::until;
 
 /// Nothing here takes that long, unless it hangs.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
