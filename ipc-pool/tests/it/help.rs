@@ -1,12 +1,13 @@
 //! What the tests share.
 
+use std::io::{PipeReader, Read};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ipc_core::{Place, Segment, Spec, futex};
+use ipc_core::{Fd, Place, Segment, Spec, futex};
 use ipc_pool::{AsyncResult, Pool, TaskError};
+use rustix::event::{PollFd, PollFlags, Timespec};
 use serde::{Deserialize, Serialize};
-
 
 /// Nothing here takes that long, unless it hangs.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
@@ -47,6 +48,7 @@ impl Words {
         before
     }
 
+    /// Sets it, and wakes who waits.
     pub(crate) fn set(&self, index: u64, value: u32) {
         let word = self.word(index);
         word.store(value, Ordering::SeqCst);
@@ -65,4 +67,12 @@ impl Words {
             assert_eq!(futex::wait(&word, now, deadline), futex::Wake::Woken, "nothing happens");
         }
     }
+}
+
+/// Waits until all who had the other end are gone.
+pub(crate) fn at_end(mut pipe: Fd<PipeReader>) {
+    let mut poll = [PollFd::new(&pipe.0, PollFlags::IN)];
+    let timeout = Timespec::try_from(LONG).unwrap();
+    assert_eq!(rustix::event::poll(&mut poll, Some(&timeout)).unwrap(), 1, "somebody lives on");
+    assert_eq!(pipe.0.read(&mut [0]).unwrap(), 0);
 }
