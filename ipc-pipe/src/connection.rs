@@ -15,7 +15,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use crate::channel::{self, End, Side};
 use crate::half::{Incoming, Outgoing};
 use crate::verbs::{recv_bytes_verbs, recv_state, recv_verbs, send_bytes_verbs, send_state, send_verbs};
-use crate::{incoming, outgoing};
+use crate::{incoming, outgoing, stream};
 
 /// The end of a pipe that sends.
 ///
@@ -292,6 +292,7 @@ macro_rules! handle {
                     $half::Channel($module::$half(end)) => {
                         (end.segment(), Handle(Arc::clone(&end.socket))).serialize(serializer)
                     }
+                    $half::Stream(_) => Err(serde::ser::Error::custom(stream::stays())),
                 }
             }
         }

@@ -14,18 +14,20 @@ use crate::channel::{Stats, Waited};
 use crate::error::{RecvRefused, SendRefused};
 use crate::message::{Message, Place};
 use crate::parcel::PLAIN;
-use crate::{incoming, outgoing};
+use crate::{incoming, outgoing, stream};
 
 /// The sending half.
 #[derive(Debug, Clone)]
 pub(crate) enum Outgoing {
     Channel(outgoing::Outgoing),
+    Stream(stream::Outgoing),
 }
 
 /// The receiving half.
 #[derive(Debug, Clone)]
 pub(crate) enum Incoming {
     Channel(incoming::Incoming),
+    Stream(stream::Incoming),
 }
 
 impl Outgoing {
@@ -48,6 +50,8 @@ impl Outgoing {
                     scratch.push(PLAIN);
                     channel.send(scratch, None, patient)
                 }
+                Outgoing::Stream(_) if parcel.handles() > 0 => Err(stream::handles_refused(parcel.handles())),
+                Outgoing::Stream(stream) => stream.send(scratch, patient),
             }
         })
     }
@@ -57,6 +61,7 @@ impl Outgoing {
     pub(crate) fn send_bytes(&self, bytes: &[u8], patient: Patient) -> Result<(), SendRefused> {
         match self {
             Outgoing::Channel(channel) => channel.send(bytes, None, patient),
+            Outgoing::Stream(stream) => stream.send(bytes, patient),
         }
     }
 
@@ -64,6 +69,7 @@ impl Outgoing {
     pub(crate) fn is_closed(&self) -> bool {
         match self {
             Outgoing::Channel(channel) => channel.0.has_hung_up(),
+            Outgoing::Stream(stream) => stream.is_closed(),
         }
     }
 
@@ -87,6 +93,10 @@ impl Incoming {
         with_scratch(|bytes| {
             let parcel = match self {
                 Incoming::Channel(channel) => channel.recv_with_parcel(patient, bytes)?,
+                Incoming::Stream(stream) => {
+                    stream.recv(patient, |message| std::mem::swap(bytes, message))?;
+                    None
+                }
             };
             let decode = || codec::decode_all(bytes);
             let value = match parcel {
@@ -106,6 +116,7 @@ impl Incoming {
     ) -> Result<R, RecvRefused> {
         match self {
             Incoming::Channel(channel) => channel.recv(patient, |bytes| f(Message(Place::Shared(bytes)))),
+            Incoming::Stream(stream) => stream.recv(patient, |bytes| f(Message(Place::Own(bytes)))),
         }
     }
 
@@ -113,6 +124,7 @@ impl Incoming {
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
         match self {
             Incoming::Channel(channel) => channel.wait(deadline),
+            Incoming::Stream(stream) => stream.wait(Patient::Until(deadline)),
         }
     }
 
@@ -129,6 +141,7 @@ impl Incoming {
     pub(crate) fn look(&self) -> Waited {
         match self {
             Incoming::Channel(channel) => channel.look(),
+            Incoming::Stream(stream) => stream.wait(Patient::Not),
         }
     }
 
@@ -147,6 +160,7 @@ impl Incoming {
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {
         match self {
             Incoming::Channel(channel) => channel.fd(),
+            Incoming::Stream(stream) => stream.fd(),
         }
     }
 }

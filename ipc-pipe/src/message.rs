@@ -12,6 +12,8 @@ pub struct Message<'a>(pub(crate) Place<'a>);
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Place<'a> {
     Shared(Bytes<'a>),
+    /// They came over a network.
+    Own(&'a [u8]),
 }
 
 impl Message<'_> {
@@ -20,6 +22,7 @@ impl Message<'_> {
     pub fn len(&self) -> usize {
         match &self.0 {
             Place::Shared(bytes) => bytes.len(),
+            Place::Own(bytes) => bytes.len(),
         }
     }
 
@@ -33,6 +36,12 @@ impl Message<'_> {
     pub fn read_at(&self, offset: usize, buffer: &mut [u8]) -> usize {
         match &self.0 {
             Place::Shared(bytes) => bytes.read_at(offset, buffer),
+            Place::Own(bytes) => {
+                let rest = bytes.get(offset..).unwrap_or_default();
+                let len = rest.len().min(buffer.len());
+                buffer[..len].copy_from_slice(&rest[..len]);
+                len
+            }
         }
     }
 
@@ -40,6 +49,7 @@ impl Message<'_> {
     pub fn to_vec(&self) -> Vec<u8> {
         match &self.0 {
             Place::Shared(bytes) => bytes.to_vec(),
+            Place::Own(bytes) => bytes.to_vec(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Every system call of this crate, one thin function each. EINTR is dealt with here.
+#![allow(unsafe_code)]
 
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
@@ -73,4 +74,28 @@ pub(crate) fn has_hung_up(socket: BorrowedFd<'_>) -> bool {
 /// Whether that says so.
 pub(crate) fn is_hang_up(events: PollFlags) -> bool {
     events.intersects(PollFlags::HUP | PollFlags::RDHUP | PollFlags::NVAL)
+}
+
+/// Pid, user and group of the process at the other end of a Unix socket; a pid of 0 if this pid namespace does not have it.
+pub(crate) fn peer_credentials(socket: impl AsFd) -> Result<(u32, u32, u32), Errno> {
+    let mut found = libc::ucred { pid: 0, uid: 0, gid: 0 };
+    let mut len = size_of_val(&found) as libc::socklen_t;
+    let (fd, into) = (socket.as_fd().as_raw_fd(), (&raw mut found).cast());
+    // SAFETY: `into` points to `len` bytes of integers, which live through the call.
+    let result = unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, libc::SO_PEERCRED, into, &mut len) };
+    if result != 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    Ok((found.pid as u32, found.uid, found.gid))
+}
+
+/// Has `f` called when the process exits, other than by a kill.
+pub(crate) fn at_exit(f: extern "C" fn()) {
+    // SAFETY: a function of the program is valid for as long as the process runs. Fails only for want of memory.
+    let _ = unsafe { libc::atexit(f) };
+}
+
+/// The descriptor, or a copy of it which is not one that programs print to.
+pub(crate) fn above_stdio(fd: OwnedFd) -> Result<OwnedFd, Errno> {
+    if fd.as_raw_fd() > 2 { Ok(fd) } else { rustix::io::fcntl_dupfd_cloexec(&fd, 3) }
 }

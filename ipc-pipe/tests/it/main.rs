@@ -7,6 +7,7 @@ mod handles;
 mod help;
 mod hostile;
 mod kills;
+mod net;
 mod readiness;
 mod sharing;
 mod verbs;

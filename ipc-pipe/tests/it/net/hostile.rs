@@ -1,0 +1,113 @@
+//! Whatever a stranger or a peer sends: errors, and the next peer is let in.
+
+use std::time::Duration;
+
+use ipc_crash_test::alone::LONG;
+use ipc_pipe::{AcceptTimeoutError, Client, Listener, RecvError};
+use proptest::prelude::*;
+use proptest::test_runner::{RngSeed, TestRunner};
+
+use super::raw::{HAS_KEY, HELLO, PROOF, Raw, hello, proof};
+use super::{localhost, over_both, works};
+
+fn runner(cases: u32) -> TestRunner {
+    TestRunner::new(ProptestConfig {
+        cases,
+        rng_seed: RngSeed::Fixed(5),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })
+}
+
+#[test]
+fn garbage_instead_of_a_handshake_is_refused() {
+    over_both(|address| {
+        let short = Duration::from_millis(30);
+        let listener = Listener::<u32>::bind(address).unwrap().key("secret").handshake_timeout(short);
+        let good = hello(HAS_KEY, "u32");
+        // Nothing of a hello, or its start, and then anything.
+        let garbage = (0..=HELLO, prop::collection::vec(any::<u8>(), 1..600))
+            .prop_map(|(good_bytes, bytes)| [&good[..good_bytes], &bytes].concat());
+        let run = |bytes: Vec<u8>| {
+            let raw = Raw::connect(listener.local_address());
+            let _ = raw.try_send(&bytes);
+            match listener.accept_timeout(LONG) {
+                Err(AcceptTimeoutError::Refused(_)) => Ok(()),
+                other => Err(TestCaseError::fail(format!("{other:?}"))),
+            }
+        };
+        runner(200).run(&garbage, run).unwrap();
+        works(&Listener::bind(localhost()).unwrap().key("secret"), &Client::new(localhost()).key("secret"));
+    });
+}
+
+/// Each bit of the handshake counts: with one of them turned, nobody is let in.
+#[test]
+fn a_handshake_with_one_bit_turned_is_refused() {
+    over_both(|address| {
+        let short = Duration::from_millis(30);
+        let listener = Listener::<u32>::bind(address).unwrap().key("secret").handshake_timeout(short);
+        let turned = |bit: usize| {
+            let raw = Raw::connect(listener.local_address());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let mine = hello(HAS_KEY, "u32");
+                    let mut said = mine;
+                    if bit < HELLO * 8 {
+                        said[bit / 8] ^= 1 << (bit % 8);
+                    }
+                    let _ = raw.try_send(&said);
+                    let theirs = raw.recv(HELLO);
+                    let mut proof = proof(b"secret", 0, &mine, &theirs);
+                    if bit >= HELLO * 8 {
+                        proof[bit / 8 - HELLO] ^= 1 << (bit % 8);
+                    }
+                    let _ = raw.try_send(&proof);
+                });
+                let result = listener.accept_timeout(LONG);
+                assert!(matches!(result, Err(AcceptTimeoutError::Refused(_))), "{bit}: {result:?}");
+            });
+        };
+        (0..(HELLO + PROOF) * 8).step_by(13).for_each(turned);
+        (HELLO * 8..(HELLO + PROOF) * 8).for_each(turned);
+    });
+}
+
+/// From a peer that has the key.
+#[test]
+fn garbage_after_the_handshake_is_an_error_or_a_message() {
+    let bytes = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..200),
+        // With a length that is possible.
+        (0..40_u64, prop::collection::vec(any::<u8>(), 0..60)).prop_map(|(len, bytes)| [
+            &len.to_le_bytes()[..],
+            &bytes
+        ]
+        .concat()),
+    ];
+    let run = |parts: Vec<Vec<u8>>| {
+        let listener = Listener::<Vec<(u32, String)>>::bind(localhost()).unwrap().message_limit(100);
+        let raw = Raw::connect(listener.local_address());
+        raw.send(&hello(0, std::any::type_name::<Vec<(u32, String)>>()));
+        let (here, _) = listener.accept_timeout(LONG).unwrap();
+        for part in &parts {
+            let _ = raw.try_send(part);
+        }
+        drop(raw);
+        // At the latest when nothing is left.
+        for _ in 0..1000 {
+            match here.recv() {
+                Err(RecvError::Closed) => return Ok(()),
+                Err(RecvError::Fault(error)) if error.os().is_some_and(is_last) => return Ok(()),
+                _ => {}
+            }
+        }
+        Err(TestCaseError::fail("it has no end"))
+    };
+    runner(300).run(&prop::collection::vec(bytes, 0..4), run).unwrap();
+}
+
+/// Where the next message would begin is not known.
+fn is_last(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::UnexpectedEof || error.to_string().contains("takes at most")
+}
