@@ -65,8 +65,12 @@ impl Outgoing {
         }
         putting.write(0, bytes)?;
         putting.commit();
-        // If everybody is gone, nobody has it and nobody ever will.
-        if self.0.tell(ring.waiting_for_records()) { Ok(None) } else { Err(SendRefused::Closed) }
+        if self.0.tell(ring.waiting_for_records()) || !ring.has_records() {
+            // It is on its way, or was received by one who is gone by now.
+            return Ok(None);
+        }
+        // Everybody is gone: nobody has it, and nobody ever will.
+        Err(SendRefused::Closed)
     }
 
     /// While nobody else can put: sends the parcel ahead of its message.

@@ -264,3 +264,14 @@ fn a_hundred_thousand_pipes_come_and_go_without_a_trace() {
         assert_eq!((maps(), crate::help::descriptors()), before);
     });
 }
+
+/// Its sender may just be about to wake the receiver.
+#[test]
+fn a_message_that_was_received_is_not_handed_back() {
+    for number in 0..1_500 {
+        let (sender, receiver) = one_way::<u32>().unwrap();
+        let receiving = std::thread::spawn(move || receiver.recv().unwrap());
+        sender.send(number).unwrap();
+        assert_eq!(receiving.join().unwrap(), number);
+    }
+}
