@@ -62,8 +62,9 @@ pub(crate) enum Waited {
     Closed,
 }
 
-/// The state of one direction: see [`Receiver::incoming_stats`](crate::Receiver::incoming_stats).
-#[derive(Debug, Clone)]
+/// The state of one direction: see [`Receiver::incoming_stats`](crate::Receiver::incoming_stats). Over TCP nothing is known
+/// of it.
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Stats {
     /// Messages on the way.

@@ -76,12 +76,14 @@ impl Outgoing {
     pub(crate) fn segment(&self) -> Option<&Segment> {
         match self {
             Outgoing::Channel(channel) => Some(channel.0.segment()),
+            Outgoing::Stream(_) => None,
         }
     }
 
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Outgoing::Channel(channel) => channel.0.stats(),
+            Outgoing::Stream(_) => Stats::default(),
         }
     }
 }
@@ -148,12 +150,14 @@ impl Incoming {
     pub(crate) fn segment(&self) -> Option<&Segment> {
         match self {
             Incoming::Channel(channel) => Some(channel.0.segment()),
+            Incoming::Stream(_) => None,
         }
     }
 
     pub(crate) fn stats(&self) -> Stats {
         match self {
             Incoming::Channel(channel) => channel.0.stats(),
+            Incoming::Stream(_) => Stats::default(),
         }
     }
 

@@ -92,6 +92,8 @@ struct Waiting {
 const SOCKET: u64 = 0;
 const TIMER: u64 = 1;
 
+type Accepted<S, R> = Result<(Connection<S, R>, Peer), AcceptRefused>;
+
 /// What came of looking at one descriptor once.
 enum Step<S: ?Sized, R: ?Sized> {
     /// There is nothing more to do about it now.
@@ -231,7 +233,7 @@ impl<S: ?Sized, R: ?Sized> Listener<S, R> {
         self.accept_with(Patient::Until(Some(deadline))).map_err(AcceptRefused::accept_timeout)
     }
 
-    fn accept_with(&self, patient: Patient) -> Result<(Connection<S, R>, Peer), AcceptRefused> {
+    fn accept_with(&self, patient: Patient) -> Accepted<S, R> {
         let deadline = match patient {
             Patient::Not => Some(Instant::now()),
             Patient::Until(deadline) => deadline,
@@ -267,11 +269,7 @@ impl<S: ?Sized, R: ?Sized> Listener<S, R> {
     }
 
     /// Does what there is to do about a descriptor, until there is somebody or something to report.
-    fn look_at(
-        &self,
-        token: u64,
-        pending: &mut Pending,
-    ) -> Option<Result<(Connection<S, R>, Peer), AcceptRefused>> {
+    fn look_at(&self, token: u64, pending: &mut Pending) -> Option<Accepted<S, R>> {
         for _ in 0..=MAX_PENDING {
             let step = match token {
                 SOCKET => self.take_new(pending),

@@ -37,7 +37,7 @@ fn garbage_instead_of_a_handshake_is_refused() {
             }
         };
         runner(200).run(&garbage, run).unwrap();
-        works(&Listener::bind(localhost()).unwrap().key("secret"), &Client::new(localhost()).key("secret"));
+        works(&listener, &Client::new(listener.local_address()).key("secret"));
     });
 }
 
