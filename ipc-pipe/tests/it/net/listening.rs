@@ -250,17 +250,17 @@ fn the_end_of_a_killed_peer_shows() {
 
 extern "C" fn nothing(_: libc::c_int) {}
 
-/// Has every system call of this process interrupted, again and again.
-fn interrupt_all() {
-    // SAFETY: the handler does nothing, so it may run anywhere; the structures are plain data.
-    unsafe {
-        let mut action: libc::sigaction = std::mem::zeroed();
-        action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
-        libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut());
-        let every = libc::timeval { tv_sec: 0, tv_usec: 500 };
-        let timer = libc::itimerval { it_interval: every, it_value: every };
-        libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
-    }
+/// Has SIGALRM interrupt this process's system calls so often; 0 for no more.
+fn interrupt_every(microseconds: libc::suseconds_t) {
+    // SAFETY: plain data, valid when zeroed.
+    let mut action: libc::sigaction = unsafe { std::mem::zeroed() };
+    action.sa_sigaction = nothing as extern "C" fn(libc::c_int) as usize;
+    // SAFETY: the handler does nothing, so it may run anywhere.
+    assert_eq!(unsafe { libc::sigaction(libc::SIGALRM, &action, std::ptr::null_mut()) }, 0);
+    let every = libc::timeval { tv_sec: 0, tv_usec: microseconds };
+    let timer = libc::itimerval { it_interval: every, it_value: every };
+    // SAFETY: `timer` lives through the call.
+    assert_eq!(unsafe { libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut()) }, 0);
 }
 
 #[test]
@@ -271,7 +271,7 @@ fn signals_disturb_nobody() {
             let listener = Listener::<u32>::bind(address).unwrap().key("secret");
             let address = listener.local_address().clone();
             let peer = fork(|| {
-                interrupt_all();
+                interrupt_every(500);
                 for number in 0..50 {
                     let client = Client::new(&address).key("secret");
                     let there = client.connect_timeout::<u32, u32>(LONG).unwrap();
@@ -279,7 +279,7 @@ fn signals_disturb_nobody() {
                     assert_eq!(there.recv().unwrap(), number);
                 }
             });
-            interrupt_all();
+            interrupt_every(500);
             for number in 0..50 {
                 let (here, _) = listener.accept_timeout(LONG).unwrap();
                 assert_eq!(here.recv_timeout(LONG).unwrap(), number);
@@ -288,11 +288,7 @@ fn signals_disturb_nobody() {
             let begin = Instant::now();
             assert!(matches!(listener.accept_timeout(SHORT), Err(AcceptTimeoutError::Timeout)));
             assert!(begin.elapsed() >= SHORT);
-            // SAFETY: stops the timer.
-            unsafe {
-                let timer: libc::itimerval = std::mem::zeroed();
-                libc::setitimer(libc::ITIMER_REAL, &timer, std::ptr::null_mut());
-            }
+            interrupt_every(0);
             peer.join();
         }
     });
