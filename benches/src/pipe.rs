@@ -16,6 +16,9 @@ pub(crate) fn cases() -> Vec<Case> {
         one_way("pipe/64B", "socketpair", Goal::RatioAtLeast(10.0), || {
             stream::datagrams(COUNT / 20).mul_f64(20.0)
         }),
+        typed("pipe/typed-socketpair", "socketpair", Goal::None, || {
+            stream::datagrams(COUNT / 20).mul_f64(20.0)
+        }),
         Case {
             id: "pipe/1MiB",
             peer: "socketpair",
@@ -46,15 +49,12 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn one_way(id: &'static str, peer: &'static str, goal: Goal, theirs: fn() -> Duration) -> Case {
-    Case {
-        id,
-        peer,
-        unit: Unit::MillionsPerSecond(COUNT),
-        goal,
-        rounds: 10,
-        ours: Box::new(|| pipes::bytes(64, COUNT)),
-        theirs: Box::new(theirs),
-    }
+    let ours = Box::new(|| pipes::bytes(64, COUNT));
+    Case { id, peer, unit: Unit::MillionsPerSecond(COUNT), goal, rounds: 10, ours, theirs: Box::new(theirs) }
+}
+
+fn typed(id: &'static str, peer: &'static str, goal: Goal, theirs: fn() -> Duration) -> Case {
+    Case { ours: Box::new(|| pipes::messages(COUNT)), ..one_way(id, peer, goal, theirs) }
 }
 
 fn round_trip(id: &'static str, cpus: Cpus, peer: &'static str, most: f64, theirs: fn() -> Duration) -> Case {
@@ -82,15 +82,9 @@ fn peers() -> Vec<Case> {
         one_way("pipe/64B-ipc-channel", "ipc-channel", Goal::RatioAtLeast(20.0), || {
             peers::ipc_channel_bytes(COUNT / 20).mul_f64(20.0)
         }),
-        Case {
-            id: "pipe/typed",
-            peer: "ipc-channel",
-            unit: Unit::MillionsPerSecond(COUNT),
-            goal: Goal::RatioAtLeast(20.0),
-            rounds: 10,
-            ours: Box::new(|| pipes::messages(COUNT)),
-            theirs: Box::new(|| peers::ipc_channel(COUNT / 20).mul_f64(20.0)),
-        },
+        typed("pipe/typed", "ipc-channel", Goal::RatioAtLeast(20.0), || {
+            peers::ipc_channel(COUNT / 20).mul_f64(20.0)
+        }),
     ];
     if peers::has_python() {
         cases.push(one_way("pipe/64B-python", "multiprocessing.Pipe", Goal::RatioAtLeast(50.0), || {
