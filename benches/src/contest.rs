@@ -502,6 +502,28 @@ fn pong<P: PingPong>(pair: P, rounds: u32, cpus: Cpus) {
     }
 }
 
+/// As [`ping`], with a pause before each round, long enough for the other to fall asleep, which is not counted.
+fn ping_seldom<P: PingPong>(pair: P, rounds: u32) -> Duration {
+    let mut time = Duration::ZERO;
+    for round in 1..=rounds + 1 {
+        thread::sleep(Duration::from_micros(300));
+        let start = Instant::now();
+        pair.wake(0, round);
+        pair.wait(0, round);
+        time += if round > 1 { start.elapsed() } else { Duration::ZERO };
+    }
+    time
+}
+
+/// The time for that many rounds, each of which wakes both from their sleep.
+pub(crate) fn ping_pong_seldom<P: PingPong>(rounds: u32) -> Duration {
+    let pair = P::new();
+    let mut pong = spawn(pong::<P>, (pair.clone(), rounds, Cpus::Any)).expect("it starts");
+    let time = spawn(ping_seldom::<P>, (pair, rounds)).expect("it starts").join().expect("it returns");
+    pong.join().expect("it returns");
+    time
+}
+
 /// The time for that many rounds there and back between two processes.
 pub(crate) fn ping_pong<P: PingPong>(rounds: u32, cpus: Cpus) -> Duration {
     let pair = P::new();

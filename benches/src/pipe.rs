@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
-use crate::contest::{ByPipe, BySocket, BySpin, Cpus, ping_pong};
+use crate::contest::{ByPipe, BySocket, BySpin, Cpus, ping_pong, ping_pong_seldom};
 use crate::{pipes, stream};
 
 const COUNT: u64 = 2_000_000;
@@ -34,6 +34,15 @@ pub(crate) fn cases() -> Vec<Case> {
         round_trip("pipe/round-trip-asleep", Cpus::Any, "socketpair", 1.0, || {
             ping_pong::<BySocket>(ROUNDS, Cpus::Any)
         }),
+        Case {
+            id: "pipe/round-trip-woken",
+            peer: "socketpair",
+            unit: Unit::Nanos(500),
+            goal: Goal::RatioAtMost(1.0),
+            rounds: 6,
+            ours: Box::new(|| ping_pong_seldom::<ByPipe>(500)),
+            theirs: Box::new(|| ping_pong_seldom::<BySocket>(500)),
+        },
         Case {
             id: "pipe/eof-after-kill",
             peer: "nothing",
