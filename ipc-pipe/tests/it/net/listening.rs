@@ -7,9 +7,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::Fd;
 use ipc_crash_test::alone::{Gate, LONG, SHORT, alone, forever, fork, past, until};
-use ipc_pipe::{
-    AcceptError, AcceptTimeoutError, Address, Client, HandshakeError, Listener, TryAcceptError, connect,
-};
+use ipc_pipe::{AcceptTimeoutError, Address, Client, HandshakeError, Listener, TryAcceptError, connect};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
@@ -19,6 +17,18 @@ use super::{TestPath, abstract_name, connect_while, localhost, over_both, refuse
 fn is_readable(fd: impl AsFd, timeout: Duration) -> bool {
     let timeout = Timespec::try_from(timeout).unwrap();
     poll(&mut [PollFd::new(&fd, PollFlags::IN)], Some(&timeout)).unwrap() == 1
+}
+
+/// Limits this process to so many more descriptors than it has; gives the old limit back.
+fn leave_descriptors(more: usize) -> Rlimit {
+    let is_free = |fd: &i32| {
+        // SAFETY: asks about a number, whatever it stands for.
+        unsafe { libc::fcntl(*fd, libc::F_GETFD) == -1 }
+    };
+    let first_too_many = (0..).filter(is_free).nth(more).unwrap();
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: Some(first_too_many as u64), ..limit.clone() }).unwrap();
+    limit
 }
 
 #[test]
@@ -104,28 +114,31 @@ fn several_threads_accept_and_each_peer_is_accepted_once() {
     });
 }
 
+fn no_descriptor_left(address: Address) {
+    let listener = Listener::<u32>::bind(address).unwrap();
+    let raw = Raw::connect(listener.local_address());
+    raw.send(&hello(0, "u32"));
+    let limit = leave_descriptors(0);
+    for _ in 0..3 {
+        match listener.accept_timeout(LONG) {
+            Err(AcceptTimeoutError::Fault(error)) => {
+                assert_eq!(error.os().unwrap().raw_os_error(), Some(libc::EMFILE), "{error}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    setrlimit(Resource::Nofile, limit).unwrap();
+    listener.accept_timeout(LONG).unwrap();
+}
+
 #[test]
 fn no_descriptor_left_is_an_error_and_the_peer_is_accepted_later() {
-    alone(|| {
-        for address in [abstract_name(), localhost()] {
-            let listener = Listener::<u32>::bind(address).unwrap();
-            let raw = Raw::connect(listener.local_address());
-            raw.send(&hello(0, "u32"));
-            let limit = getrlimit(Resource::Nofile);
-            let used = ipc_crash_test::alone::descriptors() as u64;
-            setrlimit(Resource::Nofile, Rlimit { current: Some(used - 1), ..limit }).unwrap();
-            for _ in 0..3 {
-                match listener.accept() {
-                    Err(AcceptError::Fault(error)) => {
-                        assert_eq!(error.os().unwrap().raw_os_error(), Some(libc::EMFILE), "{error}");
-                    }
-                    other => panic!("{other:?}"),
-                }
-            }
-            setrlimit(Resource::Nofile, limit).unwrap();
-            listener.accept_timeout(LONG).unwrap();
-        }
-    });
+    alone(|| no_descriptor_left(abstract_name()));
+}
+
+#[test]
+fn no_descriptor_left_is_an_error_and_the_peer_is_accepted_later_over_tcp() {
+    alone(|| no_descriptor_left(localhost()));
 }
 
 /// The listener has enough for the socket, but not for a pipe.
@@ -138,10 +151,7 @@ fn a_client_is_told_that_the_listener_has_no_descriptor_left() {
             let found = super::why(Client::new(&address).connect_timeout::<u32, u32>(LONG));
             assert!(matches!(found, HandshakeError::Exhausted), "{found}");
         });
-        let limit = getrlimit(Resource::Nofile);
-        // That of the look at /proc is free again.
-        let used = ipc_crash_test::alone::descriptors() as u64 - 1;
-        setrlimit(Resource::Nofile, Rlimit { current: Some(used + 2), ..limit }).unwrap();
+        let limit = leave_descriptors(2);
         let accepted = listener.accept_timeout(LONG);
         setrlimit(Resource::Nofile, limit).unwrap();
         assert!(matches!(accepted, Err(AcceptTimeoutError::Fault(_))), "{accepted:?}");
@@ -155,9 +165,7 @@ fn a_client_without_descriptors_gets_an_error_and_the_listener_the_end() {
         let listener = Listener::<u32>::bind(abstract_name()).unwrap();
         let address = listener.local_address().clone();
         let child = fork(|| {
-            let used = ipc_crash_test::alone::descriptors() as u64 - 1;
-            let limit = getrlimit(Resource::Nofile);
-            setrlimit(Resource::Nofile, Rlimit { current: Some(used + 2), ..limit }).unwrap();
+            leave_descriptors(2);
             match Client::new(&address).connect_timeout::<u32, u32>(LONG) {
                 Err(ipc_pipe::ConnectError::Fault(error)) => {
                     assert!(error.to_string().contains("descriptors"), "{error}");
