@@ -37,6 +37,11 @@ pub(crate) fn until(mut is_so: impl FnMut() -> bool) {
     }
 }
 
+/// How many descriptors this process has open.
+pub(crate) fn descriptors() -> io::Result<usize> {
+    Ok(std::fs::read_dir("/proc/self/fd")?.count())
+}
+
 /// Makes this process the first of a new process group, to which its children will belong.
 pub(crate) fn lead_a_group() -> io::Result<()> {
     Ok(rustix::process::setpgid(None, None)?)

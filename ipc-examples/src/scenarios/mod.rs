@@ -27,6 +27,7 @@ mod queue_pill;
 mod queue_timeout;
 mod selftest;
 mod semaphore_toilet;
+mod tcp_server;
 
 /// Errors end a scenario as failed; so does a panic, of an assertion for one.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -97,6 +98,7 @@ pub static SCENARIOS: &[Scenario] = &[
     ),
     scenario("pipe-duplex", "question and answer, and a message to nobody", pipe_duplex::run),
     scenario("pipe-shell", "`ps aux | grep`, joined by descriptors in messages", pipe_shell::run),
+    scenario("tcp-server", "each accepted socket is handed to a process, or to a thread", tcp_server::run),
 ];
 
 /// The scenario with that id.
