@@ -11,6 +11,9 @@ mod pipe_duplex;
 mod pipe_eof;
 mod pipe_producer_consumer;
 mod pipe_shell;
+mod manager_dict;
+mod manager_race;
+mod manager_types;
 mod process_daemon;
 mod process_exitcode;
 mod process_function;
@@ -25,9 +28,11 @@ mod queue_between_processes;
 mod queue_closed;
 mod queue_pill;
 mod queue_timeout;
+mod rlock_array;
 mod selftest;
 mod semaphore_toilet;
 mod tcp_server;
+mod shared_array;
 
 /// Errors end a scenario as failed; so does a panic, of an assertion for one.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -99,6 +104,12 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("pipe-duplex", "question and answer, and a message to nobody", pipe_duplex::run),
     scenario("pipe-shell", "`ps aux | grep`, joined by descriptors in messages", pipe_shell::run),
     scenario("tcp-server", "each accepted socket is handed to a process, or to a thread", tcp_server::run),
+    // Shared containers.
+    scenario("shared-array", "children write into an array and a dictionary", shared_array::run),
+    scenario("rlock-array", "a reentrant lock, taken twice, around a shared array", rlock_array::run),
+    scenario("manager-dict", "a hundred processes change one entry under a lock", manager_dict::run),
+    scenario("manager-race", "get and insert is a race, update is not", manager_race::run),
+    scenario("manager-types", "one of each kind of object that a manager has", manager_types::run),
 ];
 
 /// The scenario with that id.
