@@ -7,13 +7,13 @@ mod lock_terminal;
 mod lock_terminated;
 mod lock_threads;
 mod lock_ticket;
+mod manager_dict;
+mod manager_race;
+mod manager_types;
 mod pipe_duplex;
 mod pipe_eof;
 mod pipe_producer_consumer;
 mod pipe_shell;
-mod manager_dict;
-mod manager_race;
-mod manager_types;
 mod process_daemon;
 mod process_exitcode;
 mod process_function;
@@ -31,8 +31,8 @@ mod queue_timeout;
 mod rlock_array;
 mod selftest;
 mod semaphore_toilet;
-mod tcp_server;
 mod shared_array;
+mod tcp_server;
 
 /// Errors end a scenario as failed; so does a panic, of an assertion for one.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
