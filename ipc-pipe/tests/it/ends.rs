@@ -250,7 +250,7 @@ fn a_hundred_thousand_pipes_come_and_go_without_a_trace() {
             let (sender, receiver) = Builder::new().ring(4096).one_way::<u64>().unwrap();
             sender.send(number).unwrap();
             assert_eq!(receiver.recv().unwrap(), number);
-            if number % 2 == 0 {
+            if number.is_multiple_of(2) {
                 drop(sender);
                 assert!(matches!(receiver.try_recv(), Err(TryRecvError::Closed)));
             } else {

@@ -27,7 +27,7 @@ fn leave_descriptors(more: usize) -> Rlimit {
     };
     let first_too_many = (0..).filter(is_free).nth(more).unwrap();
     let limit = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: Some(first_too_many as u64), ..limit.clone() }).unwrap();
+    setrlimit(Resource::Nofile, Rlimit { current: Some(first_too_many as u64), ..limit }).unwrap();
     limit
 }
 
@@ -252,6 +252,66 @@ fn the_end_of_a_killed_peer_shows() {
             assert_eq!(here.recv().unwrap(), 1);
             peer.kill();
             assert!(matches!(here.recv(), Err(ipc_pipe::RecvError::Closed)));
+        }
+    });
+}
+
+/// Wherever that was.
+#[test]
+fn clients_that_are_killed_while_they_connect_leave_nothing() {
+    alone(|| {
+        for address in [abstract_name(), localhost()] {
+            let listener = Listener::<u32>::bind(address).unwrap().key("secret").skip_refused(true);
+            let client = Client::new(listener.local_address()).key("secret");
+            works(&listener, &client);
+            let before = ipc_crash_test::alone::descriptors();
+            for round in 0..40_u64 {
+                let connecting = fork(|| {
+                    loop {
+                        drop(client.connect_timeout::<u32, u32>(LONG));
+                    }
+                });
+                let until = Instant::now() + Duration::from_micros(300 * round);
+                while listener.accept_deadline(until).is_ok() {}
+                connecting.kill();
+            }
+            works(&listener, &client);
+            until("descriptors grow", || {
+                let _ = listener.try_accept();
+                ipc_crash_test::alone::descriptors() <= before
+            });
+        }
+    });
+}
+
+#[test]
+fn a_client_notices_that_its_listener_is_killed_wherever_that_was() {
+    alone(|| {
+        for round in 0..40_u64 {
+            let listener = Listener::<u32>::bind(if round % 2 == 0 { abstract_name() } else { localhost() });
+            let listener = listener.unwrap().key("secret");
+            let client = Client::new(listener.local_address()).key("secret");
+            let accepting = fork(|| {
+                loop {
+                    drop(listener.accept_timeout(LONG));
+                }
+            });
+            // Only the child's is left.
+            drop(listener);
+            thread::scope(|scope| {
+                let connecting = scope.spawn(|| {
+                    loop {
+                        match client.connect_timeout::<u32, u32>(LONG) {
+                            Ok(_) => {}
+                            Err(ipc_pipe::ConnectError::Timeout) => panic!("it hangs"),
+                            Err(_) => break,
+                        }
+                    }
+                });
+                thread::sleep(Duration::from_micros(200 * round));
+                accepting.kill();
+                connecting.join().unwrap();
+            });
         }
     });
 }
