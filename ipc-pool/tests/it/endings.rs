@@ -94,7 +94,7 @@ fn nothing_is_left_of_a_pool() {
             let words = Words::new();
             let pool = Builder::new().workers(3).retries(1).build().unwrap();
             assert_eq!(pool.map(|x: u32| x, 0..100).unwrap().len(), 100);
-            let _ = pool.call(|x: u32| x, (1,)).callback(|_| {}).apply_async().unwrap();
+            drop(pool.call(|x: u32| x, (1,)).callback(|_| {}).apply_async().unwrap());
             drop(pool.apply_async(|words: Words| words.add(0), (words.clone(),)).unwrap());
             pool.workers()[0].kill().unwrap();
             let exit = || -> () { process::exit(3) };

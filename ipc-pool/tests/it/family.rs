@@ -51,7 +51,7 @@ fn stay(words: Words, _alive: Fd<PipeWriter>) {
 fn nest(words: Words, alive: Fd<PipeWriter>) {
     let pool = Pool::new(1).unwrap();
     let copy = Fd(alive.0.try_clone().unwrap());
-    let _ = pool.apply_async(stay, (words.clone(), copy)).unwrap();
+    drop(pool.apply_async(stay, (words.clone(), copy)).unwrap());
     stay(words, alive);
 }
 
@@ -59,8 +59,8 @@ fn nest(words: Words, alive: Fd<PipeWriter>) {
 fn parent(words: Words, alive: Fd<PipeWriter>) {
     let pool = Builder::new().workers(2).nested(true).build().unwrap();
     let copy = Fd(alive.0.try_clone().unwrap());
-    let _ = pool.apply_async(stay, (words.clone(), copy)).unwrap();
-    let _ = pool.apply_async(nest, (words.clone(), alive)).unwrap();
+    drop(pool.apply_async(stay, (words.clone(), copy)).unwrap());
+    drop(pool.apply_async(nest, (words.clone(), alive)).unwrap());
     words.wait(2, u32::MAX);
 }
 
