@@ -110,7 +110,7 @@ fn an_interrupt_does_not_touch_a_worker() {
 fn a_program_may_exit_with_a_pool() {
     fn program(code: i32) {
         let pool = Pool::new(2).unwrap();
-        let _ = pool.map_async(|_: u32| std::thread::park(), 0..10).unwrap();
+        drop(pool.map_async(|_: u32| std::thread::park(), 0..10).unwrap());
         process::exit(code);
     }
     let mut child = ipc_process::spawn(program, (3,)).unwrap();
