@@ -15,6 +15,7 @@ pub(super) const CASES: &[Entry] = &[
     ("handles: send one where there is no room for its bytes", [7, 211], send_full),
     ("handles: send one, the socket is full", [7, 211], send_full_socket),
     ("handles: recv one", [31, 1009], recv),
+    ("handles: send one, and then nobody sends", [7, 211], send_last),
     ("handles: send 300", [9973, 200_003], send_many),
     ("handles: recv 300", [9973, 200_003], recv_many),
 ];
@@ -42,6 +43,21 @@ fn send_it(ends: &Ends<Item>, item: Item) {
 
 fn send(walk: Walk) -> Report {
     run(walk, || scene([1, 2]), send_it, || Expected::new([1, 2]).sent(5))
+}
+
+/// What a killed sender has left at the socket does not show for ever.
+fn send_last(walk: Walk) -> Report {
+    let test = walk.of(|| scene([1])).victim(|scene, step| {
+        let (ends, item) = (ready(scene), item(5));
+        step.run(|| send_it(ends, item));
+    });
+    let check = |scene: &Pipe, outcome: Outcome| {
+        let ends = &scene.lock;
+        let found: Vec<_> = std::iter::from_fn(|| ends.receiver.try_recv().ok()).map(|item| item.0).collect();
+        assert!(found == [1, 5] || found == [1] && outcome != Outcome::Completed, "lost messages: {found:?}");
+        assert!(!ends.shows(), "leaked packets");
+    };
+    test.check(check).run()
 }
 
 fn send_for_receiver(walk: Walk) -> Report {
