@@ -12,7 +12,7 @@ use ipc_queue::raw::{Getting, Pace, Patient};
 use crate::channel::{End, Waited};
 use crate::error::RecvRefused;
 use crate::parcel::{Ended, Label};
-use crate::sys;
+use crate::sys::{self, Events};
 
 /// A handle to it.
 #[derive(Debug, Clone)]
@@ -21,10 +21,22 @@ pub(crate) struct Incoming(pub(crate) Arc<End>);
 /// What is in front on the socket.
 enum Packet {
     Nothing,
+    /// The end, or something that no honest process sends.
+    Empty,
     /// A token, or something that no honest process sends.
     Token,
     /// A parcel with that number.
     Parcel(u64),
+}
+
+/// What is left on the socket.
+#[derive(PartialEq)]
+enum Left {
+    Nothing,
+    /// There may be more to be taken off.
+    More,
+    /// One in front whose message may come.
+    Parcel,
 }
 
 /// How many packets to throw away at a time: more than fit a socket.
@@ -112,13 +124,21 @@ impl Incoming {
     /// Waits until there is a message, or the end.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
         let ring = &self.0.ring;
-        self.0.wait(deadline, || self.drain(), || ring.has_records(), || ring.records())
+        self.0.wait(deadline, || self.drain() != Left::Parcel, || ring.has_records(), || ring.records())
     }
 
-    /// The same without waiting; then what comes next shows at the socket.
+    /// The same without waiting. If there is nothing, nothing shows at the socket either, and what comes next will.
     pub(crate) fn look(&self) -> Waited {
-        if !self.has_messages() && !self.0.is_noted() {
-            self.drain();
+        if self.has_messages() {
+            return Waited::Ready;
+        }
+        let events = sys::poll_one(self.fd(), Events::IN | Events::RDHUP, Some(Instant::now()));
+        let (shows, is_over) =
+            events.map_or((true, false), |events| (!events.is_empty(), sys::is_hang_up(events)));
+        if shows {
+            (0..MANY).find(|_| self.drain() != Left::More);
+        }
+        if shows || !self.0.is_noted() {
             self.0.note();
             Pace::settle(|| self.has_messages());
         }
@@ -126,7 +146,7 @@ impl Incoming {
             return Waited::Ready;
         }
         // Asked for anew each time: one who waits at an edge would not be told of the end again.
-        if self.0.has_hung_up() { Waited::Closed } else { Waited::TimedOut }
+        if is_over { Waited::Closed } else { Waited::TimedOut }
     }
 
     fn has_messages(&self) -> bool {
@@ -137,30 +157,36 @@ impl Incoming {
         self.0.fd()
     }
 
-    /// Takes a token off the socket, and parcels whose messages will never come. `false` if there is one whose message may
-    /// come: its sender is at it.
-    fn drain(&self) -> bool {
+    /// Takes a token off the socket, or parcels whose messages will never come.
+    fn drain(&self) -> Left {
         let ring = &self.0.ring;
         // Nobody else takes what was looked at.
-        let drained = ring.while_nobody_gets(Patient::Not, || match self.peek() {
-            Packet::Nothing => true,
-            Packet::Token => sys::discard(self.fd()),
+        let left = ring.while_nobody_gets(Patient::Not, || match self.peek() {
+            Packet::Nothing => Left::Nothing,
+            Packet::Empty => {
+                sys::discard(self.fd());
+                Left::Nothing
+            }
+            Packet::Token => {
+                sys::discard(self.fd());
+                Left::More
+            }
+            // If somebody is just sending, or has sent, it may be his.
             Packet::Parcel(_) => {
-                let lost = || {
-                    // With a message that has come since it is not lost.
-                    ring.has_records()
-                        || (0..MANY)
-                            .all(|_| matches!(self.peek(), Packet::Nothing) || sys::discard(self.fd()))
-                };
-                ring.if_nobody_puts(lost).unwrap_or(false)
+                let is_lost = ring.if_nobody_puts(|| !ring.has_records() && sys::discard(self.fd()));
+                if is_lost == Some(true) { Left::More } else { Left::Parcel }
             }
         });
-        drained.unwrap_or(false)
+        left.unwrap_or(Left::Parcel)
     }
 
     fn peek(&self) -> Packet {
         let mut packet = [0; Parcel::HEAD + 8];
-        let Ok(len) = sys::peek(self.fd(), &mut packet) else { return Packet::Nothing };
+        let len = match sys::peek(self.fd(), &mut packet) {
+            Ok(0) => return Packet::Empty,
+            Ok(len) => len,
+            Err(_) => return Packet::Nothing,
+        };
         let number = Parcel::bytes_in(&packet[..len]).and_then(<[u8]>::first_chunk);
         number.map_or(Packet::Token, |number| Packet::Parcel(u64::from_le_bytes(*number)))
     }
@@ -172,7 +198,8 @@ impl Incoming {
         let mut found = Err(Missing::Gone);
         for _ in 0..MANY {
             match self.peek() {
-                Packet::Token => {
+                Packet::Empty if self.0.has_hung_up() => break,
+                Packet::Token | Packet::Empty => {
                     sys::discard(self.fd());
                     tokens = true;
                 }

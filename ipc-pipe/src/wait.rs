@@ -53,6 +53,9 @@ impl Waitable for OwnedFd {}
 /// Who waits looks again at least so often, since whoever should wake him may have been killed.
 const LOOK_AGAIN: Duration = Duration::from_millis(70);
 
+/// Where one is stopped in the middle of a send, others look for its message so often.
+const LOOK_SOON: Duration = Duration::from_millis(1);
+
 /// Waits until one of the things is ready, and says which are, by their places in `things`. None if the timeout passes
 /// first; `None` waits as long as it takes.
 ///
@@ -82,6 +85,7 @@ pub fn wait(things: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<u
     }
     let deadline = timeout.and_then(ipc_core::deadline);
     let fds: Vec<_> = things.iter().map(|thing| (thing.as_fd(), Events::IN)).collect();
+    let mut in_vain = 0;
     loop {
         let looked: Vec<_> =
             things.iter().map(|thing| thing.messages().map(|Messages(half)| half.look())).collect();
@@ -100,6 +104,11 @@ pub fn wait(things: &[&dyn Waitable], timeout: Option<Duration>) -> Result<Vec<u
         let ready: Vec<_> = (0..things.len()).filter(is_ready).collect();
         if !ready.is_empty() || deadline.is_some_and(|deadline| deadline <= now) {
             return Ok(ready);
+        }
+        // What shows again and again, and is nothing, is a sender that was stopped in the middle.
+        in_vain = if events.iter().all(|events| events.is_empty()) { 0 } else { in_vain + 1 };
+        if in_vain > 3 {
+            std::thread::sleep(LOOK_SOON);
         }
     }
 }
