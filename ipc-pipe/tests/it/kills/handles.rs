@@ -16,8 +16,8 @@ pub(super) const CASES: &[Entry] = &[
     ("handles: send one, the socket is full", [7, 211], send_full_socket),
     ("handles: recv one", [31, 1009], recv),
     ("handles: send one, and then nobody sends", [7, 211], send_last),
-    ("handles: send 300", [9973, 200_003], send_many),
-    ("handles: recv 300", [9973, 200_003], recv_many),
+    ("handles: send 300", [20_011, 1_000_003], send_many),
+    ("handles: recv 300", [20_011, 1_000_003], recv_many),
 ];
 
 type Pipe = Scene<Ends<Item>>;
