@@ -88,9 +88,9 @@ struct Waiting {
     deadline: Option<Instant>,
 }
 
-// What a descriptor in the set stands for. Links have larger numbers.
-const SOCKET: u64 = 0;
-const TIMER: u64 = 1;
+// What a descriptor in the set stands for. Links have smaller numbers, counted up.
+const TIMER: u64 = u64::MAX - 1;
+const SOCKET: u64 = u64::MAX;
 
 type Accepted<S, R> = Result<(Connection<S, R>, Peer), AcceptRefused>;
 
@@ -132,7 +132,7 @@ impl<S: ?Sized, R: ?Sized> Listener<S, R> {
             socket,
             ready,
             timer,
-            pending: Mutex::new(Pending { last_token: TIMER, ..Pending::default() }),
+            pending: Mutex::new(Pending::default()),
             key: None,
             handshake_timeout: Duration::from_secs(10),
             message_limit: MESSAGE_LIMIT,
@@ -263,8 +263,7 @@ impl<S: ?Sized, R: ?Sized> Listener<S, R> {
             .map_err(|errno| self.fault(errno))?;
         let mut tokens: Vec<u64> = events.iter().map(|event| event.data.u64()).collect();
         // Those who came first are first, and new ones last: they may be many.
-        tokens.sort_unstable_by_key(|&token| (token <= TIMER, token));
-        tokens.reverse();
+        tokens.sort_unstable();
         Ok(tokens)
     }
 

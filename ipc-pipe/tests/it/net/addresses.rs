@@ -139,8 +139,8 @@ fn an_address_that_is_too_long_is_told_with_its_limit() {
 #[test]
 fn a_client_that_is_not_accepted_gives_up_at_its_deadline() {
     over_both(|address| {
-        let listener = Listener::<u32>::bind(address).unwrap();
-        let client = Client::new(listener.local_address());
+        let listener = Listener::<u32>::bind(address).unwrap().key("secret");
+        let client = Client::new(listener.local_address()).key("secret");
         assert!(matches!(client.connect_timeout::<u32, u32>(SHORT), Err(ConnectError::Timeout)));
         assert!(matches!(client.connect_timeout::<u32, u32>(Duration::ZERO), Err(ConnectError::Timeout)));
         // It is found to be gone, and the next is let in.

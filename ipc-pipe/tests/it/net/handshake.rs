@@ -397,6 +397,29 @@ fn an_answer_that_was_there_in_time_is_found_after_the_deadline() {
     listener.accept_timeout(LONG).unwrap();
 }
 
+/// Or many who come would keep one from being accepted.
+#[test]
+fn who_is_ready_comes_before_who_is_new() {
+    over_both(|address| {
+        let listener = Listener::<u32>::bind(address).unwrap().key("secret");
+        let raws: Vec<_> = (0..2).map(|_| Raw::connect(listener.local_address())).collect();
+        raws.iter().for_each(|raw| raw.send(&hello(HAS_KEY, "u32")));
+        assert!(matches!(listener.try_accept(), Err(TryAcceptError::Empty)));
+        let strangers: Vec<_> = (0..3).map(|_| Raw::connect(listener.local_address())).collect();
+        strangers.iter().for_each(|raw| raw.send(&[0; HELLO]));
+        for raw in &raws {
+            let theirs = raw.recv(HELLO);
+            raw.send(&proof(b"secret", 0, &hello(HAS_KEY, "u32"), &theirs));
+        }
+        for _ in &raws {
+            listener.accept_timeout(LONG).unwrap();
+        }
+        for _ in &strangers {
+            assert!(matches!(refused(listener.accept_timeout(LONG)), HandshakeError::BadMessage));
+        }
+    });
+}
+
 #[test]
 fn the_function_connects_with_and_without_a_key() {
     for key in [None, Some(&b"secret"[..])] {

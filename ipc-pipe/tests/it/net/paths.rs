@@ -179,6 +179,19 @@ fn of_many_who_want_a_stale_path_one_has_it() {
     });
 }
 
+/// It may be just about to replace a stale path.
+#[test]
+fn nobody_binds_while_somebody_else_is_at_it_in_that_directory() {
+    use rustix::fs::{FlockOperation, flock};
+    let path = TestPath::new();
+    let directory = fs::File::open(path.path().parent().unwrap()).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    let error = bind(path.path()).unwrap_err();
+    assert!(matches!(error.cause(), Cause::NameBusy), "{error}");
+    flock(&directory, FlockOperation::Unlock).unwrap();
+    bind(path.path()).unwrap();
+}
+
 #[test]
 fn a_path_in_no_directory_is_an_error() {
     let path = TestPath::new();
