@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
+use ipc_core::transfer::Parcel;
+use ipc_core::{Fd, codec};
 use ipc_crash_test::alone::LONG;
-use ipc_pipe::{AcceptTimeoutError, Client, Listener, RecvError};
+use ipc_pipe::{AcceptTimeoutError, Client, ConnectError, Listener, RecvError};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 
-use super::raw::{HAS_KEY, HELLO, PROOF, Raw, hello, proof};
-use super::{localhost, over_both, works};
+use super::raw::{HAS_KEY, HELLO, IS_LISTENER, PROOF, Raw, RawListener, hello, proof};
+use super::{abstract_name, connect_while, localhost, over_both, works};
 
 fn runner(cases: u32) -> TestRunner {
     TestRunner::new(ProptestConfig {
@@ -110,4 +112,74 @@ fn garbage_after_the_handshake_is_an_error_or_a_message() {
 /// Where the next message would begin is not known.
 fn is_last(error: &std::io::Error) -> bool {
     error.kind() == std::io::ErrorKind::UnexpectedEof || error.to_string().contains("takes at most")
+}
+
+#[test]
+fn garbage_instead_of_a_listener_is_refused() {
+    over_both(|address| {
+        let stranger = RawListener::bind(address);
+        let client = Client::new(&stranger.address).key("secret");
+        let good = hello(HAS_KEY | IS_LISTENER, "u32");
+        let garbage = (0..=HELLO, prop::collection::vec(any::<u8>(), 1..600))
+            .prop_map(|(good_bytes, bytes)| [&good[..good_bytes], &bytes].concat());
+        let run = |bytes: Vec<u8>| {
+            std::thread::scope(|scope| {
+                let client = scope.spawn(|| client.connect_timeout::<u32, u32>(Duration::from_millis(50)));
+                let raw = stranger.accept();
+                let _ = raw.try_send(&bytes);
+                match client.join().unwrap() {
+                    Err(ConnectError::Refused(_) | ConnectError::Timeout) => Ok(()),
+                    other => Err(TestCaseError::fail(format!("{other:?}"))),
+                }
+            })
+        };
+        runner(100).run(&garbage, run).unwrap();
+    });
+}
+
+/// What a client says of an end that a hostile listener has sent it in the place of a good one.
+fn handed_over(send: impl FnOnce(&Raw)) -> String {
+    let hostile = RawListener::bind(abstract_name());
+    let client = Client::new(&hostile.address);
+    let (_held, connected) = connect_while(&client, || {
+        let raw = hostile.accept();
+        raw.send(&hello(IS_LISTENER, "u32"));
+        raw.send(&[0; PROOF]);
+        send(&raw);
+        raw
+    });
+    match connected {
+        Err(ConnectError::Fault(error)) => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn send_value(raw: &Raw, value: &impl serde::Serialize) {
+    let pack = || {
+        let mut bytes = Vec::new();
+        codec::encode(value, &mut bytes).map(|()| bytes)
+    };
+    Parcel::pack(pack).unwrap().send(raw).unwrap();
+}
+
+#[test]
+fn an_end_that_is_none_is_refused() {
+    let null = || Fd(std::fs::File::open("/dev/null").unwrap());
+    let text = handed_over(|raw| raw.send(b"garbage"));
+    assert_eq!(text, "cannot receive parcel: the message is malformed");
+    let text = handed_over(|raw| send_value(raw, &0));
+    assert!(text.contains("descriptor 0 did not come with the message"), "{text}");
+    let text = handed_over(|raw| send_value(raw, &[null(), null(), null(), null()]));
+    assert!(text.starts_with("cannot hand over a connection: "), "{text}");
+    // A half of one.
+    let (sender, _receiver) = ipc_pipe::one_way::<u32>().unwrap();
+    let text = handed_over(|raw| send_value(raw, &sender));
+    assert!(text.contains("descriptor 2 did not come with the message"), "{text}");
+}
+
+#[test]
+fn an_end_of_another_type_is_refused_and_both_types_are_named() {
+    let (_here, there) = ipc_pipe::pipe::<u32, String>().unwrap();
+    let text = handed_over(|raw| send_value(raw, &there));
+    assert!(text.contains("its type is alloc::string::String, asked for was u32"), "{text}");
 }
