@@ -6,16 +6,16 @@ use ipc_shared::List;
 use super::{Entry, Scene, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("list: push", [1, 101], push),
-    ("list: push, and the vector grows", [3, 307], push_and_grow),
-    ("list: pop", [1, 101], pop),
-    ("list: set", [3, 211], set),
-    ("list: update", [3, 211], update),
-    ("list: insert", [5, 307], insert),
-    ("list: remove", [5, 307], remove),
-    ("list: extend", [31, 2003], extend),
-    ("list: sort", [31, 2003], sort),
-    ("list: clear", [11, 1009], clear),
+    ("list: push", [1, 307], push),
+    ("list: push, and the vector grows", [3, 1009], push_and_grow),
+    ("list: pop", [1, 307], pop),
+    ("list: set", [3, 1009], set),
+    ("list: update", [3, 1009], update),
+    ("list: insert", [5, 1009], insert),
+    ("list: remove", [5, 1009], remove),
+    ("list: extend", [31, 10007], extend),
+    ("list: sort", [31, 10007], sort),
+    ("list: clear", [11, 4001], clear),
 ];
 
 type Words = List<String>;

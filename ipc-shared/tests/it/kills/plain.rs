@@ -9,9 +9,9 @@ pub(super) const CASES: &[Entry] = &[
     ("plain: a value of 8 bytes", [1, 31], small_value),
     ("plain: a value of 80 bytes", [1, 31], large_value),
     ("plain: an element of an array", [1, 31], element),
-    ("plain: a large element of an array", [3, 307], large_element),
-    ("plain: all elements of an array", [7, 307], all_elements),
-    ("plain: all of a long array, with a long log", [101, 5003], long_array),
+    ("plain: a large element of an array", [3, 503], large_element),
+    ("plain: all elements of an array", [7, 503], all_elements),
+    ("plain: all of a long array, with a long log", [101, 20011], long_array),
 ];
 
 fn value<const N: usize>(walk: Walk) -> Report {
@@ -70,6 +70,6 @@ fn all_elements(walk: Walk) -> Report {
 }
 
 fn long_array(walk: Walk) -> Report {
-    let old: Vec<u64> = (0..200).rev().collect();
+    let old: Vec<u64> = (0..80).rev().collect();
     array(walk, &old, <[u64]>::reverse, |array| array.update_all(<[u64]>::reverse).unwrap())
 }
