@@ -57,7 +57,7 @@ impl Clerk {
 pub(crate) fn serve(desk: &Arc<Desk>) {
     loop {
         let mut duty = desk.clerk.lock();
-        while duty.is_taken || desk.lock().is_idle() {
+        while duty.is_taken || desk.is_idle() {
             duty.is_called = false;
             duty = desk.clerk.called.wait(duty).unwrap_or_else(PoisonError::into_inner);
         }
@@ -97,8 +97,7 @@ impl<'a> OnDuty<'a> {
     }
 
     fn has_to_go_on(&self) -> bool {
-        let state = self.desk.lock();
-        !state.is_idle() && !state.is_finished
+        !self.desk.is_idle() && !self.desk.lock().is_finished
     }
 
     /// Takes reports, waiting for one.
@@ -139,7 +138,7 @@ impl Drop for OnDuty<'_> {
         duty.is_taken = false;
         duty.inbox = mem::take(&mut self.inbox);
         drop(duty);
-        if !self.desk.lock().is_idle() {
+        if !self.desk.is_idle() {
             self.desk.clerk.call();
         }
     }

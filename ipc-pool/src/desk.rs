@@ -68,6 +68,11 @@ impl Desk {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether there are no reports, and none to be expected.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.lock().is_idle() && self.reports.is_empty()
+    }
+
     /// Does something with the state, and what follows from it when it is not locked any more.
     pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();

@@ -1,6 +1,7 @@
 //! One worker, as its parent sees it.
 
 use std::collections::VecDeque;
+use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
@@ -119,13 +120,14 @@ impl Member {
 
     /// What could not be sent now can be later, unless there is nothing in the way.
     fn refused(&self, task: Task, error: &ipc_core::Error) -> Sent {
-        let is_full = error.os().is_some_and(|error| error.kind() == std::io::ErrorKind::WouldBlock);
-        let passes = is_full || matches!(error.cause(), Cause::TooManyHandles { .. });
-        if passes && !self.given.is_empty() {
-            Sent::Later(task)
-        } else {
-            Sent::Never(task, error.to_string())
+        let kind = error.os().map(io::Error::kind);
+        let passes =
+            kind == Some(ErrorKind::WouldBlock) || matches!(error.cause(), Cause::TooManyHandles { .. });
+        // A broken pipe is a dead worker's, which will be noticed.
+        if kind == Some(ErrorKind::BrokenPipe) || passes && !self.given.is_empty() {
+            return Sent::Later(task);
         }
+        Sent::Never(task, error.to_string())
     }
 
     /// Tells it of the functions that it does not know.
@@ -136,12 +138,7 @@ impl Member {
         }
         let mut bytes = Order { flags: FUNCTIONS, ..Order::STOP }.to_bytes().to_vec();
         new.iter().for_each(|&function| bytes.extend_from_slice(&(function as u64).to_le_bytes()));
-        let sent = Parcel::of_bytes(bytes).send(&self.socket);
-        match sent {
-            // It is dead, which will be noticed.
-            Err(error) if error.os().is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe) => {}
-            sent => sent?,
-        }
+        Parcel::of_bytes(bytes).send(&self.socket)?;
         self.told = functions.len();
         Ok(())
     }

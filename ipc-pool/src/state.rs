@@ -191,7 +191,7 @@ impl State {
             let timeout = task.call.terms.timeout;
             match member.give(task, &self.functions) {
                 Sent::Yes => {}
-                // Its socket is full. It gets more when it has reported.
+                // Its socket is full: it gets more when it has reported. Or it is dead.
                 Sent::Later(task) => {
                     member.is_full = true;
                     self.pending.push_front(task);
@@ -319,11 +319,11 @@ impl State {
             again.extend(victims.into_iter().filter_map(|victim| self.mourn(victim, &member, death)));
             again.extend(rest);
         }
+        again.into_iter().rev().for_each(|task| self.pending.push_front(task));
+        self.restarts += u64::from(self.wants_workers());
         if !(had_begun || member.is_stopping && death == Death::Code(0)) {
             self.count_death(place, &mut member, death);
         }
-        self.restarts += u64::from(self.wants_workers());
-        again.into_iter().rev().for_each(|task| self.pending.push_front(task));
         self.calls_warden = true;
     }
 

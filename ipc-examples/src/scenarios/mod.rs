@@ -14,6 +14,12 @@ mod pipe_duplex;
 mod pipe_eof;
 mod pipe_producer_consumer;
 mod pipe_shell;
+mod pool_apply;
+mod pool_apply_async;
+mod pool_callback;
+mod pool_crash;
+mod pool_map;
+mod pool_terminate;
 mod process_daemon;
 mod process_exitcode;
 mod process_function;
@@ -110,6 +116,13 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("manager-dict", "a hundred processes change one entry under a lock", manager_dict::run),
     scenario("manager-race", "get and insert is a race, update is not", manager_race::run),
     scenario("manager-types", "one of each kind of object that a manager has", manager_types::run),
+    // Pools.
+    scenario("pool-apply", "one task after the other", pool_apply::run),
+    scenario("pool-apply-async", "many tasks at once, and their results later", pool_apply_async::run),
+    scenario("pool-callback", "what the parent does with each result as it comes", pool_callback::run),
+    scenario("pool-terminate", "a pool is terminated while tasks run", pool_terminate::run),
+    scenario("pool-map", "a function for each of many items", pool_map::run),
+    scenario("pool-crash", "a worker is killed in the middle of a task", pool_crash::run),
 ];
 
 /// The scenario with that id.

@@ -177,3 +177,13 @@ fn killed_at_random_with_retries_every_result_is_there() {
     }
     end(&pool);
 }
+
+#[test]
+fn a_pool_ends_whose_workers_all_died_just_before() {
+    for _ in 0..20 {
+        let pool = Pool::new(2).unwrap();
+        pool.apply(|| (), ()).unwrap();
+        pool.workers().iter().for_each(|worker| worker.kill().unwrap());
+        end(&pool);
+    }
+}
