@@ -39,6 +39,8 @@ mod selftest;
 mod semaphore_toilet;
 mod shared_array;
 mod tcp_server;
+mod threads;
+mod wordcount;
 
 /// Errors end a scenario as failed; so does a panic, of an assertion for one.
 pub(crate) type Outcome = Result<(), Box<dyn std::error::Error>>;
@@ -123,6 +125,9 @@ pub static SCENARIOS: &[Scenario] = &[
     scenario("pool-terminate", "a pool is terminated while tasks run", pool_terminate::run),
     scenario("pool-map", "a function for each of many items", pool_map::run),
     scenario("pool-crash", "a worker is killed in the middle of a task", pool_crash::run),
+    // And.
+    scenario("threads", "threads by themselves, and what they share", threads::run),
+    scenario("wordcount", "the main job, also while workers are killed", wordcount::run),
 ];
 
 /// The scenario with that id.

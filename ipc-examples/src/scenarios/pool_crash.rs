@@ -35,7 +35,8 @@ fn work(number: u32, begun: Queue<u32>, go: Queue<()>) -> u32 {
 /// Kills the worker of the third task; the result of that. All others have theirs.
 fn kill_the_third(pool: &Pool, retries: u32) -> Result<Result<u32, TaskError>, Box<dyn std::error::Error>> {
     let (begun, go) = (Queue::unbounded()?, Queue::unbounded()?);
-    let give = |number| pool.call(work, (number, begun.clone(), go.clone())).retries(retries).apply_async();
+    let call = |number| pool.call(work, (number, begun.clone(), go.clone())).retries(retries);
+    let give = |number| call(number).apply_async().map_err(Box::new);
     let mut results = (0..TASKS).map(give).collect::<Result<Vec<_>, _>>()?;
     let third = results.remove(THIRD as usize);
 
