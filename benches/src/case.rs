@@ -36,6 +36,8 @@ pub(crate) enum Unit {
     PercentOf(Duration),
     /// Millions in a second, of that many.
     MillionsPerSecond(u64),
+    /// Bytes for each of that many: the nanoseconds stand for bytes.
+    BytesEach(u64),
     /// Thousands of millions of bytes in a second, of that many bytes.
     GigabytesPerSecond(usize),
 }
@@ -65,6 +67,7 @@ impl Unit {
             Unit::Millis => time.as_secs_f64() * 1e3,
             Unit::PercentOf(whole) => time.as_secs_f64() / whole.as_secs_f64() * 100.0,
             Unit::MillionsPerSecond(count) => count as f64 / 1e6 / time.as_secs_f64(),
+            Unit::BytesEach(count) => time.as_nanos() as f64 / count as f64,
             Unit::GigabytesPerSecond(bytes) => bytes as f64 / 1e9 / time.as_secs_f64(),
         }
     }
@@ -76,6 +79,7 @@ impl Unit {
             Unit::Millis => "ms",
             Unit::PercentOf(_) => "%",
             Unit::MillionsPerSecond(_) => "M/s",
+            Unit::BytesEach(_) => "bytes",
             Unit::GigabytesPerSecond(_) => "GB/s",
         }
     }

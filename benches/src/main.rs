@@ -22,6 +22,7 @@ mod pool_peers;
 mod process;
 mod queue;
 mod raw;
+mod shared;
 mod stream;
 mod versus;
 
@@ -73,8 +74,14 @@ fn main() -> ExitCode {
 
 /// Whether all goals are reached.
 fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
-    let cases =
-        [process::cases(), lock::cases(arguments.quick), queue::cases(), pipe::cases(), pool::cases()];
+    let cases = [
+        process::cases(),
+        lock::cases(arguments.quick),
+        queue::cases(),
+        pipe::cases(),
+        shared::cases(),
+        pool::cases(),
+    ];
     let mut outcomes = Vec::new();
     for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
         for outcome in case.measure(arguments.quick) {

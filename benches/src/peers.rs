@@ -1,4 +1,5 @@
 //! What other crates, and Python, do with the same work.
+#![allow(unsafe_code)]
 
 use std::hint::black_box;
 use std::process::Command;
@@ -211,4 +212,73 @@ if __name__ == '__main__':
     p.join()
 ";
     python(PROGRAM, count)
+}
+
+/// A table of LMDB in memory, without syncing.
+pub(crate) struct Lmdb {
+    env: heed::Env,
+    table: heed::Database<heed::types::Str, heed::types::U64<heed::byteorder::NativeEndian>>,
+    _directory: tempfile::TempDir,
+}
+
+impl Lmdb {
+    pub(crate) fn new(keys: &[String]) -> Lmdb {
+        let directory = tempfile::tempdir_in("/dev/shm").expect("there is memory");
+        let mut options = heed::EnvOpenOptions::new();
+        options.map_size(1 << 30);
+        // SAFETY: nobody else opens this directory, and a crash may leave what it likes.
+        unsafe { options.flags(heed::EnvFlags::NO_SYNC | heed::EnvFlags::NO_META_SYNC) };
+        // SAFETY: as above.
+        let env = unsafe { options.open(directory.path()) }.expect("it opens");
+        let mut all = env.write_txn().expect("it works");
+        let table = env.create_database(&mut all, None).expect("it works");
+        for (key, value) in keys.iter().zip(0..) {
+            table.put(&mut all, key.as_str(), &value).expect("it works");
+        }
+        all.commit().expect("it works");
+        Lmdb { env, table, _directory: directory }
+    }
+
+    /// Each key in a transaction of its own.
+    pub(crate) fn get(&self, keys: &[String]) -> Duration {
+        crate::case::time(|| {
+            for key in keys {
+                let read = self.env.read_txn().expect("it works");
+                black_box(self.table.get(&read, key.as_str()).expect("it works"));
+            }
+        })
+    }
+
+    /// Each key in a transaction of its own.
+    pub(crate) fn insert(&self, keys: &[String]) -> Duration {
+        crate::case::time(|| {
+            for (key, value) in keys.iter().zip(7..) {
+                let mut write = self.env.write_txn().expect("it works");
+                self.table.put(&mut write, key.as_str(), &value).expect("it works");
+                write.commit().expect("it works");
+            }
+        })
+    }
+}
+
+/// Python's manager: so many gets, inserts, and updates under a lock, by another process than the server.
+pub(crate) fn python_dict(count: u64) -> Duration {
+    const PROGRAM: &str = "
+import multiprocessing, sys, time
+if __name__ == '__main__':
+    n = int(sys.argv[1])
+    with multiprocessing.Manager() as manager:
+        d, lock = manager.dict(), manager.Lock()
+        keys = ['key%08d' % i for i in range(n)]
+        d.update({key: i for i, key in enumerate(keys)})
+        begin = time.monotonic()
+        for key in keys: d[key]
+        for key in keys: d[key] = 7
+        for key in keys:
+            with lock: d[key] += 1
+        print(time.monotonic() - begin)
+";
+    let output = Command::new("python3").args(["-c", PROGRAM, &count.to_string()]).output().expect("it runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
 }
