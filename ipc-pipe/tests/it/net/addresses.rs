@@ -132,7 +132,7 @@ fn an_address_that_is_too_long_is_told_with_its_limit() {
         assert!(errors.iter().all(|error| error.to_string().contains("107")), "{errors:?}");
     }
     // The longest that there are.
-    let listener = Listener::bind(Address::Abstract(vec![b'x'; 107])).unwrap();
+    let listener = Listener::bind(format!("\0{:x<107}", super::unique())).unwrap();
     works(&listener, &Client::new(listener.local_address()));
 }
 

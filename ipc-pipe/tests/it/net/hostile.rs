@@ -1,5 +1,6 @@
 //! Whatever a stranger or a peer sends: errors, and the next peer is let in.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use ipc_core::transfer::Parcel;
@@ -182,4 +183,16 @@ fn an_end_of_another_type_is_refused_and_both_types_are_named() {
     let (_here, there) = ipc_pipe::pipe::<u32, String>().unwrap();
     let text = handed_over(|raw| send_value(raw, &there));
     assert!(text.contains("its type is alloc::string::String, asked for was u32"), "{text}");
+}
+
+/// Nobody has asked for them.
+#[test]
+fn descriptors_that_come_with_a_handshake_are_closed() {
+    let listener = Listener::<u32>::bind(abstract_name()).unwrap();
+    let raw = Raw::connect(listener.local_address());
+    let (mut reader, writer) = std::io::pipe().unwrap();
+    raw.send_with(&hello(0, "u32"), writer.as_fd());
+    drop(writer);
+    let _accepted = listener.accept_timeout(LONG).unwrap();
+    assert_eq!(std::io::Read::read(&mut reader, &mut [0]).unwrap(), 0);
 }

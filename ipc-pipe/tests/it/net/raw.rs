@@ -1,5 +1,7 @@
 //! The protocol from its description, for peers that do not keep to it.
 
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
@@ -10,7 +12,8 @@ use ipc_pipe::Address;
 use rustix::io::Errno;
 use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, recv, send, socket_with,
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix,
+    SocketFlags, SocketType, recv, send, socket_with,
 };
 use sha2::{Digest, Sha256};
 
@@ -89,6 +92,16 @@ impl Raw {
     /// It may be that nobody listens any more.
     pub(crate) fn try_send(&self, bytes: &[u8]) -> Result<(), Errno> {
         send(&self.0, bytes, SendFlags::NOSIGNAL).map(drop)
+    }
+
+    /// Sends a descriptor with the bytes.
+    pub(crate) fn send_with(&self, bytes: &[u8], fd: BorrowedFd<'_>) {
+        let fds = [fd];
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
+        let parts = [IoSlice::new(bytes)];
+        rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL).unwrap();
     }
 
     /// So many bytes, or as many as come before the end.
