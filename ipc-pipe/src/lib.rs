@@ -20,6 +20,7 @@ mod refused;
 mod socket;
 mod stream;
 mod sys;
+mod turn;
 mod verbs;
 mod wait;
 

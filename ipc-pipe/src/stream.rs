@@ -10,7 +10,7 @@
 use std::fmt;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,7 @@ use crate::address::os;
 use crate::channel::Waited;
 use crate::error::{RecvRefused, SendRefused};
 use crate::sys::{self, Events};
+use crate::turn::{Held, Turn};
 
 /// Bytes of the length.
 const HEAD: usize = 8;
@@ -51,65 +52,6 @@ pub(crate) fn open(socket: OwnedFd, limit: u64, their_limit: u64) -> Result<(Out
         Sending { socket: Arc::clone(&socket), limit: their_limit, turn: Turn::new(Writer::default()) };
     let receiving = Receiving { socket, limit, turn: Turn::new(Reader::default()) };
     Ok((Outgoing(Arc::new(sending)), Incoming(Arc::new(receiving))))
-}
-
-/// What only one thread has at a time.
-struct Turn<T> {
-    free: Mutex<Option<T>>,
-    freed: Condvar,
-}
-
-impl<T> Turn<T> {
-    fn new(value: T) -> Turn<T> {
-        Turn { free: Mutex::new(Some(value)), freed: Condvar::new() }
-    }
-
-    /// Takes the turn; `None` if somebody else had it all the time.
-    fn take(&self, patient: Patient) -> Option<Held<'_, T>> {
-        let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        loop {
-            if let Some(value) = free.take() {
-                return Some(Held { value: Some(value), turn: self });
-            }
-            let Patient::Until(deadline) = patient else { return None };
-            let left =
-                deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()));
-            if left.is_zero() {
-                return None;
-            }
-            free = self.freed.wait_timeout(free, left).unwrap_or_else(PoisonError::into_inner).0;
-        }
-    }
-
-    fn give(&self, value: T) {
-        *self.free.lock().unwrap_or_else(PoisonError::into_inner) = Some(value);
-        self.freed.notify_one();
-    }
-}
-
-/// The turn, given back when dropped.
-struct Held<'a, T> {
-    value: Option<T>,
-    turn: &'a Turn<T>,
-}
-
-impl<T> Held<'_, T> {
-    fn get(&mut self) -> &mut T {
-        self.value.as_mut().expect("it is taken when this ends")
-    }
-
-    /// Keeps the turn from others until it is given back by hand.
-    fn keep(mut self) -> T {
-        self.value.take().expect("it is taken when this ends")
-    }
-}
-
-impl<T> Drop for Held<'_, T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.turn.give(value);
-        }
-    }
 }
 
 /// Waits until the socket is ready, if there is time; whether it may be.
