@@ -48,7 +48,7 @@ fn update(dict: &Dict<String, u64>, keys: &[String]) -> Duration {
 }
 
 /// How long so many processes take to update keys of their own, all of them together as many as one alone.
-fn update_together(dict: &Dict<String, u64>, processes: u64) -> Duration {
+fn update_together(dicts: &[Dict<String, u64>], processes: u64) -> Duration {
     fn part(dict: Dict<String, u64>, start: Barrier, number: u64, processes: u64) -> (Duration, Duration) {
         let keys = keys();
         let mine: Vec<String> =
@@ -60,7 +60,10 @@ fn update_together(dict: &Dict<String, u64>, processes: u64) -> Duration {
     }
     let start = Barrier::new(processes as u32).expect("there is memory");
     let children: Vec<_> = (0..processes)
-        .map(|number| spawn(part, (dict.clone(), start.clone(), number, processes)).expect("it starts"))
+        .zip(dicts.iter().cycle())
+        .map(|(number, dict)| {
+            spawn(part, (dict.clone(), start.clone(), number, processes)).expect("it starts")
+        })
         .collect();
     let spans: Vec<_> = children.into_iter().map(|mut child| child.join().expect("it returns")).collect();
     let begin = spans.iter().map(|span| span.0).min().unwrap_or_default();
@@ -136,8 +139,10 @@ fn memory() -> Case {
 }
 
 pub(crate) fn cases() -> Vec<Case> {
-    let alone = dict(&keys());
-    let together = alone.clone();
+    let alone = [dict(&keys())];
+    let (together, shared) = (alone.clone(), alone.clone());
+    // Tells what the machine makes of two processes that have nothing to do with each other.
+    let apart = [dict(&keys()), dict(&keys())];
     let (value, mutex) = (Shared::new(), RobustMutex::new());
     let mut cases = vec![
         beside_a_map("shared/get", get, map_get),
@@ -150,6 +155,15 @@ pub(crate) fn cases() -> Vec<Case> {
             rounds: 10,
             ours: Box::new(move || update_together(&together, 2)),
             theirs: Box::new(move || update_together(&alone, 1)),
+        },
+        Case {
+            id: "shared/update-2-processes-own",
+            peer: "a-dictionary-each",
+            unit: Unit::MillionsPerSecond(5 * COUNT),
+            goal: Goal::None,
+            rounds: 10,
+            ours: Box::new(move || update_together(&shared, 2)),
+            theirs: Box::new(move || update_together(&apart, 2)),
         },
         Case {
             id: "shared/value-update",

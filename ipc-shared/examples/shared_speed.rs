@@ -1,59 +1,33 @@
-//! How long the operations take. `cargo run --release -p ipc-shared --example shared_speed`
-use ipc_shared::Dict;
+//! How long the operations of a dictionary take, and how much memory an entry takes.
+//!
+//! `cargo run --release -p ipc-shared --example shared_speed -- 10000000`: with so many entries, 200,000 by default.
+
+use std::error::Error;
 use std::time::Instant;
-fn main() {
-    let keys: Vec<String> = (0..200_000_u64).map(|key| format!("key{:08}", key * 7919 % 200_000)).collect();
-    let time = |name: &str, count: usize, f: &mut dyn FnMut()| {
+
+use ipc_shared::Dict;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let count: u64 = std::env::args().nth(1).map_or(Ok(200_000), |text| text.parse())?;
+    let dict: Dict<String, u64> = Dict::new()?;
+    // In no order.
+    let key = |number: u64| format!("key{:08}", number * 7919 % count);
+    let time = |what: &str, operation: &dyn Fn(u64) -> ipc_core::Result<()>| {
         let begin = Instant::now();
-        f();
-        println!("{name}: {:.0} ns", begin.elapsed().as_nanos() as f64 / count as f64);
+        (0..count).try_for_each(operation)?;
+        println!("{what:>8}: {:.0} ns", begin.elapsed().as_nanos() as f64 / count as f64);
+        ipc_core::Result::Ok(())
     };
-    let rounds: u32 = std::env::args().nth(1).and_then(|text| text.parse().ok()).unwrap_or(3);
-    let dict: Dict<String, u64> = Dict::new().unwrap();
-    time("insert new", keys.len(), &mut || {
-        keys.iter().zip(0..).for_each(|(key, value)| {
-            dict.insert(key.clone(), value).unwrap();
-        })
-    });
-    for _ in 0..rounds {
-        time("insert old", keys.len(), &mut || {
-            keys.iter().zip(7..).for_each(|(key, value)| {
-                dict.insert(key.clone(), value).unwrap();
-            })
-        });
-        time("get", keys.len(), &mut || {
-            keys.iter().for_each(|key| {
-                dict.get(key).unwrap().unwrap();
-            })
-        });
-        time("update", keys.len(), &mut || {
-            keys.iter().for_each(|key| {
-                dict.update(key, |old| old.map(|old| old + 1)).unwrap();
-            })
-        });
-    }
-    println!("{:?} {} bytes an entry", dict.stats().unwrap(), dict.stats().unwrap().memory() / 200_000);
-    let map = parking_lot_map();
-    time("std mutex map insert", keys.len(), &mut || {
-        keys.iter().zip(0..).for_each(|(key, value)| {
-            map.lock().unwrap().insert(key.clone(), value);
-        })
-    });
-    time("std mutex map get", keys.len(), &mut || {
-        keys.iter().for_each(|key| {
-            std::hint::black_box(map.lock().unwrap().get(key).copied().unwrap());
-        })
-    });
-    time("std mutex map insert old", keys.len(), &mut || {
-        keys.iter().zip(0..).for_each(|(key, value)| {
-            map.lock().unwrap().insert(key.clone(), value);
-        })
-    });
-    if rounds > 3 {
-        return;
-    }
-    time("clear", keys.len(), &mut || dict.clear().unwrap());
-}
-fn parking_lot_map() -> std::sync::Mutex<std::collections::HashMap<String, u64>> {
-    Default::default()
+    time("insert", &|number| dict.insert(key(number), number).map(drop))?;
+    time("get", &|number| dict.get(&key(number)).map(drop))?;
+    time("replace", &|number| dict.insert(key(number), number + 7).map(drop))?;
+    time("update", &|number| dict.update(&key(number), |old| old.map(|old| old + 1)).map(drop))?;
+    let stats = dict.stats()?;
+    println!("{} bytes of memory an entry; {stats:?}", stats.memory() / count);
+    let begin = Instant::now();
+    dict.check()?;
+    println!("   check: {:.1?}", begin.elapsed());
+    time("remove", &|number| dict.remove(&key(number)).map(drop))?;
+    assert!(dict.is_empty()?);
+    Ok(())
 }

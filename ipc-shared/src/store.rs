@@ -181,3 +181,19 @@ impl fmt::Debug for Store {
         self.segment().fmt(f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_that_collide_in_one_store_do_not_in_another() {
+        let [one, other] =
+            [(), ()].map(|()| Store::create(None, Size::of(0), |store| Ok(store.clone())).unwrap());
+        let place = |store: &Store, key: u32| store.hash(&key.to_le_bytes()) & 0xff;
+        let flood: Vec<u32> = (0..100_000).filter(|key| place(&one, *key) == 7).collect();
+        assert!(flood.len() > 200);
+        let most = (0..256).map(|at| flood.iter().filter(|key| place(&other, **key) == at).count()).max();
+        assert!(most < Some(20), "{most:?} of {} in one place", flood.len());
+    }
+}

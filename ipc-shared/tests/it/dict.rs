@@ -238,9 +238,11 @@ fn without_memory_an_insert_fails_and_the_old_value_stays() {
     assert!(refused > 20_000, "{refused}");
     dict.check().unwrap();
     assert_eq!(dict.len().unwrap(), refused as usize - 1);
-    dict.clear().unwrap();
+    // Where one was, there is room for another.
+    assert_eq!(dict.remove(&7).unwrap(), Some(vec![3; 300]));
     dict.check().unwrap();
-    dict.insert(5, vec![3; 300]).unwrap();
+    dict.insert(7, vec![4; 300]).unwrap();
+    assert_eq!(dict.get(&7).unwrap(), Some(vec![4; 300]));
 }
 
 #[test]
@@ -252,4 +254,50 @@ fn a_deleted_dictionary_refuses() {
     assert!(other.insert("one".into(), 1).is_err());
     assert!(other.len().is_err());
     other.check().unwrap();
+}
+
+#[test]
+fn a_reader_that_is_stopped_or_killed_is_in_nobodys_way() {
+    alone(|| {
+        let dict: Dict<u64, u64> = Dict::new().unwrap();
+        (0..300).for_each(|key| _ = dict.insert(key, key).unwrap());
+        for round in 0..20 {
+            let reader = fork_and_stay_reading(&dict);
+            // At some moment of its reading.
+            (0..round * 50).for_each(|key| _ = dict.get(&key).unwrap());
+            reader.stop();
+            (0..300).for_each(|key| _ = dict.insert(key, key + round).unwrap());
+            drop(reader);
+            (0..300).for_each(|key| assert_eq!(dict.insert(key, key).unwrap(), Some(key + round)));
+        }
+        dict.check().unwrap();
+    });
+}
+
+/// A process that reads for ever, and has begun to.
+fn fork_and_stay_reading(dict: &Dict<u64, u64>) -> crate::help::Child {
+    let ready = crate::help::Gate::new();
+    let child = fork(|| {
+        ready.open();
+        loop {
+            (0..300).for_each(|key| assert!(dict.get(&key).unwrap().is_some()));
+        }
+    });
+    ready.pass();
+    child
+}
+
+#[test]
+fn a_limit_of_the_system_is_an_error_and_the_old_value_stays() {
+    alone(|| {
+        let dict: Dict<u32, Vec<u8>> = Dict::new().unwrap();
+        dict.insert(1, vec![1; 100]).unwrap();
+        let limit =
+            rustix::process::Rlimit { current: Some(dict.segment().len() + (1 << 20)), maximum: None };
+        rustix::process::setrlimit(rustix::process::Resource::Fsize, limit).unwrap();
+        let error = dict.insert(1, vec![2; 8 << 20]).unwrap_err().to_string();
+        assert!(error.contains("RLIMIT_FSIZE"), "{error}");
+        assert_eq!(dict.get(&1).unwrap(), Some(vec![1; 100]));
+        dict.check().unwrap();
+    });
 }
