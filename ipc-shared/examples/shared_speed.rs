@@ -12,11 +12,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let dict: Dict<String, u64> = Dict::new()?;
     // In no order.
     let key = |number: u64| format!("key{:08}", number * 7919 % count);
-    let time = |what: &str, operation: &dyn Fn(u64) -> ipc_core::Result<()>| {
+    let time = |what: &str, operation: &dyn Fn(u64) -> ipc_core::Result<()>| -> ipc_core::Result<()> {
         let begin = Instant::now();
         (0..count).try_for_each(operation)?;
         println!("{what:>8}: {:.0} ns", begin.elapsed().as_nanos() as f64 / count as f64);
-        ipc_core::Result::Ok(())
+        Ok(())
     };
     time("insert", &|number| dict.insert(key(number), number).map(drop))?;
     time("get", &|number| dict.get(&key(number)).map(drop))?;
