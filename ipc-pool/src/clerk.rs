@@ -11,7 +11,7 @@ use ipc_queue::Bytes;
 use crate::desk::Desk;
 use crate::error::PoolError;
 use crate::result::AsyncResult;
-use crate::wire::Report;
+use crate::wire::{self, Report};
 
 /// So many reports are taken at once.
 const BATCH: usize = 64;
@@ -104,6 +104,7 @@ impl<'a> OnDuty<'a> {
     fn take(&mut self) {
         let inbox = &mut self.inbox;
         inbox.clear();
+        wire::look_for(&self.desk.reports);
         let got = self.desk.reports.get_many_bytes(BATCH, |bytes| inbox.push(bytes));
         let Inbox { bytes, parts } = inbox;
         let mut state = self.desk.lock();

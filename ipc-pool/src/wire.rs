@@ -7,8 +7,11 @@
 //!
 //! Each item stands behind its length, so that one which cannot be decoded does not spoil the next.
 
+use std::thread;
+
 use ipc_core::codec::{self, CodecError};
 use ipc_process::Panic;
+use ipc_queue::Queue;
 use serde::{Deserialize, Serialize};
 
 /// More bytes travel through the socket, in memory of their own.
@@ -154,3 +157,11 @@ pub(crate) fn pop(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let (bytes, rest) = rest.split_at_checked(usize::try_from(len & !FAILED).ok()?)?;
     Some((Item { bytes, failed: len & FAILED != 0 }, rest))
 }
+
+/// Lets others run for a moment until something is there. The other side is often on the same CPU, woken there: it
+/// answers at once if it may run, while to spin would only keep it waiting.
+pub(crate) fn look_for(queue: &Queue<[u8]>) {
+    (0..LOOKS).take_while(|_| queue.is_empty()).for_each(|_| thread::yield_now());
+}
+
+const LOOKS: u32 = 16;

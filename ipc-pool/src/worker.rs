@@ -105,6 +105,7 @@ impl Worker {
     /// Carries out the next order; false if it was the last.
     pub(crate) fn serve(&mut self) -> bool {
         // What is wrong with the queue cannot be repaired here. The parent will start another worker.
+        wire::look_for(&self.orders);
         let Ok(bytes) = self.orders.get_bytes() else { return false };
         let begun = Instant::now();
         let Some((order, arguments)) = Order::parse(&bytes) else { return false };
