@@ -66,14 +66,13 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
     ) {
         let mut inner = self.lock();
         let before = inner.done;
+        let end = index + results.size_hint().0;
+        if inner.results.len() < end {
+            inner.results.resize_with(end, || None);
+        }
         for (at, result) in (index..).zip(results) {
             match decode(result) {
-                Ok(value) => {
-                    if inner.results.len() <= at {
-                        inner.results.resize_with(at + 1, || None);
-                    }
-                    inner.results[at] = Some(value);
-                }
+                Ok(value) => inner.results[at] = Some(value),
                 Err(error) => {
                     if inner.error.as_ref().is_none_or(|(first, _)| at < *first) {
                         inner.error = Some((at, error));

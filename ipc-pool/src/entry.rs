@@ -20,9 +20,9 @@ pub(crate) enum Input<'a> {
     Parcel(Parcel, Range<usize>),
 }
 
-/// Runs a function on one item, and appends its result or failure to the bytes, which come back with the handles in the
-/// result.
-pub(crate) type Entry = fn(Input<'_>, Vec<u8>) -> Parcel;
+/// Runs a function on one item, and appends its result or failure to the bytes. If there are handles in the result, all of
+/// the bytes go into a parcel with them.
+pub(crate) type Entry = fn(Input<'_>, &mut Vec<u8>) -> Option<Parcel>;
 
 /// The number of the function's [`Entry`]; `None` for a function of a shared library.
 pub(crate) fn offset<F, Args>() -> Option<usize>
@@ -42,36 +42,37 @@ pub(crate) fn introduced(offset: usize) -> Option<Entry> {
     Some(unsafe { mem::transmute::<usize, Entry>(address) })
 }
 
-fn run<F, Args>(input: Input<'_>, mut bytes: Vec<u8>) -> Parcel
+fn run<F, Args>(input: Input<'_>, bytes: &mut Vec<u8>) -> Option<Parcel>
 where
     F: Function<Args, Output: Serialize>,
     Args: DeserializeOwned,
 {
-    let failure = match call::<F, Args>(input) {
-        Ok(output) => {
-            let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(&output, bytes), "encoded");
-            let packed = Parcel::pack(move || match wire::push(&mut bytes, encode) {
-                Ok(()) => Ok(bytes),
-                Err(why) => Err((bytes, why)),
-            });
-            // Its drop is the program's code. The result counts all the same.
-            let dropped = || -> Result<(), String> {
-                drop(output);
-                Ok(())
-            };
-            let _ = caught(dropped, "dropped");
-            match packed {
-                Ok(parcel) => return parcel,
-                Err((before, why)) => {
-                    bytes = before;
-                    Failure::Result(why)
-                }
-            }
+    let output = match call::<F, Args>(input) {
+        Ok(output) => output,
+        Err(failure) => {
+            wire::push_failure(bytes, &failure);
+            return None;
         }
-        Err(failure) => failure,
     };
-    wire::push_failure(&mut bytes, &failure);
-    Parcel::of_bytes(bytes)
+    let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(&output, bytes), "encoded");
+    // Without handles, which is an error if there are some: then it is done once more, with what they need.
+    let parcel = if wire::push(bytes, encode).is_ok() { None } else { with_handles(bytes, encode) };
+    // Its drop is the program's code. The result counts all the same.
+    let dropped = || -> Result<(), String> {
+        drop(output);
+        Ok(())
+    };
+    let _ = caught(dropped, "dropped");
+    parcel
+}
+
+#[cold]
+fn with_handles(
+    bytes: &mut Vec<u8>,
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
+) -> Option<Parcel> {
+    let packed = Parcel::pack(|| wire::push(bytes, encode).map(|()| mem::take(bytes)));
+    packed.map_err(|why| wire::push_failure(bytes, &Failure::Result(why))).ok()
 }
 
 fn call<F: Function<Args>, Args: DeserializeOwned>(input: Input<'_>) -> Result<F::Output, Failure> {

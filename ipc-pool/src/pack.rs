@@ -10,7 +10,7 @@ use serde::Serialize;
 use crate::desk::Desk;
 use crate::entry::caught;
 use crate::task::{CallInfo, Task};
-use crate::wire::{self, ORDER};
+use crate::wire::{self, LENGTH, ORDER};
 
 /// A task with more bytes has one item only.
 const MOST: usize = 1 << 20;
@@ -36,7 +36,9 @@ pub(crate) fn pack<Args: Serialize>(
         let (mut count, mut number) = (0, 0);
         let mut failed = None;
         let parcel = Parcel::pack(|| {
-            let mut bytes = Vec::with_capacity(64);
+            // About as many as there will be, so that a long one is not copied again and again.
+            let guess = items[at..].len().min(most) * (LENGTH + size_of::<Args>());
+            let mut bytes = Vec::with_capacity(ORDER + guess.min(MOST));
             bytes.extend_from_slice(&[0; ORDER]);
             for item in items[at..].iter().take(most) {
                 let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(item, bytes), "encoded");

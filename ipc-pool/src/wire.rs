@@ -15,7 +15,7 @@ use ipc_queue::Queue;
 use serde::{Deserialize, Serialize};
 
 /// More bytes travel through the socket, in memory of their own.
-pub(crate) const LARGE: usize = 64 << 10;
+pub(crate) const LARGE: usize = 256 << 10;
 
 /// What stands before the arguments.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

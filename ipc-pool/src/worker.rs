@@ -68,7 +68,7 @@ pub(crate) fn work(start: Start) {
     while worker.serve() {}
     if let Some(exit) = exit.and_then(|exit| worker.function(exit)) {
         // Its panic is printed as every panic of the process. Nobody waits for its result.
-        drop(exit(Input::Bytes(&[]), Vec::new()));
+        drop(exit(Input::Bytes(&[]), &mut Vec::new()));
     }
 }
 
@@ -92,7 +92,10 @@ impl Worker {
             Ok(Some(parcel)) => {
                 let order = Order::parse(parcel.bytes()).map(|(order, _)| order);
                 let Some(entry) = order.and_then(|order| self.function(order.function)) else { return false };
-                wire::pop(entry(whole(parcel), Vec::new()).bytes()).and_then(|(item, _)| refusal(&item))
+                let mut results = Vec::new();
+                // It returns words at most.
+                drop(entry(whole(parcel), &mut results));
+                wire::pop(&results).and_then(|(item, _)| refusal(&item))
             }
             Ok(None) => return false,
             Err(error) => Some(Failure::Arguments(error.to_string())),
@@ -153,37 +156,38 @@ impl Worker {
                 }
             };
             self.note.begin(number, order.flags & TIMED != 0);
-            let packed = entry(input, results);
+            let parcel = entry(input, &mut results);
             self.note.end(number);
             let is_last = number + 1 == end;
             let now = if is_last { tick } else { ipc_core::monotonic_coarse() };
-            if is_last || now != tick || packed.handles() > 0 || packed.bytes().len() > LARGE {
-                (results, since) = self.done(first, (number + 1 - first) as u32, packed, since);
+            if is_last || now != tick || parcel.is_some() || results.len() > LARGE {
+                since = self.done(first, (number + 1 - first) as u32, parcel, &mut results, since);
                 (first, tick) = (number + 1, now);
-            } else {
-                results = packed.into_bytes();
             }
         }
         self.results = results;
         true
     }
 
-    /// Reports results; a buffer for the next, and the time.
-    fn done(&mut self, number: u64, items: u32, results: Parcel, since: Instant) -> (Vec<u8>, Instant) {
+    /// Reports results, which are gone then; the time.
+    fn done(
+        &mut self,
+        number: u64,
+        items: u32,
+        parcel: Option<Parcel>,
+        results: &mut Vec<u8>,
+        since: Instant,
+    ) -> Instant {
         let now = Instant::now();
         let busy = now.duration_since(since).as_nanos() as u64;
-        if results.handles() == 0 && results.bytes().len() <= LARGE {
-            self.report(What::Done { number, items, busy, fetch: false }, results.bytes());
-        } else {
-            match self.send(&results) {
-                Ok(()) => self.report(What::Done { number, items, busy, fetch: true }, &[]),
-                Err(error) => self.give_up(number, items, &Failure::Result(error.to_string())),
-            }
-            return (Vec::new(), now);
+        let parcel = parcel.or_else(|| (results.len() > LARGE).then(|| Parcel::of_bytes(mem::take(results))));
+        match parcel.map(|parcel| self.send(&parcel)) {
+            None => self.report(What::Done { number, items, busy, fetch: false }, results),
+            Some(Ok(())) => self.report(What::Done { number, items, busy, fetch: true }, &[]),
+            Some(Err(error)) => self.give_up(number, items, &Failure::Result(error.to_string())),
         }
-        let mut buffer = results.into_bytes();
-        buffer.clear();
-        (buffer, now)
+        results.clear();
+        now
     }
 
     /// Reports items that have no results.
