@@ -161,3 +161,16 @@ fn a_daemon_is_joined_like_any_child() {
     assert_eq!(join(&mut daemon).unwrap(), 7);
     assert_eq!(daemon.exit_code(), Some(0));
 }
+
+#[test]
+fn a_nested_daemon_starts_daemons_and_nothing_else() {
+    let tries = || {
+        let daemon = Builder::new().daemon(true).spawn(|| 7, ()).map(|mut child| child.join().unwrap());
+        let normal = spawn(|| (), ());
+        (daemon.ok(), normal.is_err_and(|error| matches!(error.reason(), Reason::Daemon)))
+    };
+    let mut nested = Builder::new().daemon(true).nested(true).spawn(tries, ()).unwrap();
+    assert_eq!(join(&mut nested).unwrap(), (Some(7), true));
+    let mut plain = Builder::new().daemon(true).spawn(tries, ()).unwrap();
+    assert_eq!(join(&mut plain).unwrap(), (None, true));
+}
