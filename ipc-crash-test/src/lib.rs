@@ -24,4 +24,4 @@ pub use control::Step;
 pub use kill_test::{KillTest, kill_at_every_instruction};
 pub use report::{Failure, FailureKind, Outcome, Report, WalkEnd, markdown_table};
 pub use shared::{ProcessShared, SharedBox};
-pub use table::kill_table;
+pub use table::{kill_table, walk_some};

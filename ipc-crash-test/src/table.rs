@@ -3,8 +3,27 @@
 use std::process::ExitCode;
 use std::time::Instant;
 
+use crate::alone::{alone, leave};
 use crate::case::{Case, RECOVERY};
-use crate::report::{Failure, FailureKind, Report, WalkEnd};
+use crate::report::{Failure, FailureKind, Report, WalkEnd, markdown_table};
+
+/// Without optimisation everything is ten times as long.
+const COARSER: u64 = if cfg!(debug_assertions) { 41 } else { 5 };
+
+/// As a test: runs the cases whose name begins with that, killed at a few instructions only.
+///
+/// # Panics
+/// If anybody hung or found something wrong, a walk did not come to its end, or there are not two cases.
+pub fn walk_some(cases: &[Case], prefix: &str) {
+    alone(|| {
+        let mine = cases.iter().filter(|case| case.name.starts_with(prefix));
+        let reports: Vec<_> = mine.map(|case| case.run(true, COARSER)).collect();
+        println!("{}", markdown_table(&reports));
+        assert!(reports.len() > 1, "there are not two cases whose name begins with `{prefix}`");
+        reports.iter().for_each(Report::assert_complete);
+        leave();
+    });
+}
 
 /// Runs the cases whose name begins with the text that stands as an argument, all without one, and prints a row for each
 /// and a sum; `--quick` kills at fewer instructions.
