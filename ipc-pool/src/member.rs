@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
 use std::os::fd::OwnedFd;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use ipc_core::Cause;
@@ -15,6 +16,9 @@ use crate::error::{Death, TaskError};
 use crate::state::Results;
 use crate::task::Task;
 use crate::wire::{FUNCTIONS, ORDER, Order};
+
+/// So often it is tried to take something back from one who is just getting something.
+const TRIES: u32 = 1000;
 
 pub(crate) struct Member {
     /// `None` in tests.
@@ -155,10 +159,17 @@ impl Member {
     pub(crate) fn take_back(&mut self, count: usize) -> Vec<Task> {
         let mut back = Vec::new();
         let mut stops = false;
+        let mut tries = 0;
         while back.len() < count {
             let mut head = [0; ORDER];
             if self.orders.try_get_bytes_with(|bytes| bytes.read_at(0, &mut head)).is_err() {
-                break;
+                // It may be getting something itself just now; or be stopped within that.
+                tries += 1;
+                if self.orders.is_empty() || tries > TRIES {
+                    break;
+                }
+                thread::yield_now();
+                continue;
             }
             let Some((order, _)) = Order::parse(&head) else { continue };
             if order.items == 0 {
