@@ -98,26 +98,6 @@ pub(crate) fn seat_all(desk: &Arc<Desk>) -> Result<(), PoolError> {
 
 /// Starts a worker for an empty seat.
 fn seat(desk: &Arc<Desk>, place: u32) -> Result<(), PoolError> {
-    let generation = desk.with(|state| {
-        let seat = &mut state.seats[place as usize];
-        seat.generation += 1;
-        seat.note.clear();
-        seat.generation
-    });
-    let member = start(desk, place, generation)?;
-    desk.with(|state| {
-        if !state.wants_workers() {
-            // The pool has come to its end meanwhile.
-            member.kill();
-        }
-        state.seats[place as usize].member = Some(member);
-        state.go_on();
-    });
-    Ok(())
-}
-
-/// Starts a worker.
-fn start(desk: &Desk, place: u32, generation: u64) -> Result<Member, PoolError> {
     let settings = &desk.settings;
     let (socket, theirs): (OwnedFd, OwnedFd) = transfer::channel()?;
     let orders = Queue::unbounded()?;
@@ -126,6 +106,14 @@ fn start(desk: &Desk, place: u32, generation: u64) -> Result<Member, PoolError> 
     if let Some(initializer) = &settings.initializer {
         initializer.parcel.send(&member.socket)?;
     }
+    // It has its seat before it is there, so that its first report is not one of nobody.
+    let generation = desk.with(|state| {
+        let seat = &mut state.seats[place as usize];
+        seat.generation += 1;
+        seat.note.clear();
+        seat.member = Some(member);
+        seat.generation
+    });
     let start = Start {
         place,
         generation,
@@ -139,7 +127,27 @@ fn start(desk: &Desk, place: u32, generation: u64) -> Result<Member, PoolError> 
     };
     let name = format!("{}-{}", settings.name, place + 1);
     let builder = ipc_process::Builder::new().name(name).daemon(true).nested(settings.nested);
-    let child = builder.spawn(worker::work, (start,)).map_err(|error| PoolError::Start(error.to_string()))?;
-    member.child = Some(child);
-    Ok(member)
+    let started = builder.spawn(worker::work, (start,));
+    desk.with(|state| {
+        let is_wanted = state.wants_workers();
+        let seat = &mut state.seats[place as usize];
+        match (started, &mut seat.member) {
+            (Ok(child), Some(member)) => {
+                member.child = Some(child);
+                if !is_wanted {
+                    // The pool has come to its end meanwhile.
+                    member.kill();
+                }
+                Ok(())
+            }
+            (Ok(child), None) => {
+                let _ = child.kill();
+                Ok(())
+            }
+            (Err(error), member) => {
+                *member = None;
+                Err(PoolError::Start(error.to_string()))
+            }
+        }
+    })
 }
