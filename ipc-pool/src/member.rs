@@ -35,6 +35,8 @@ pub(crate) struct Member {
     pub(crate) is_stopping: bool,
     /// Its socket has no room.
     pub(crate) is_full: bool,
+    /// When something was to be taken back from it last, it was just getting something itself, for long.
+    pub(crate) is_getting: bool,
     /// It is being killed on account of that item, which gets that error.
     pub(crate) condemned: Option<(u64, TaskError)>,
     pub(crate) started: Instant,
@@ -70,6 +72,7 @@ impl Member {
             left: limit,
             is_stopping: false,
             is_full: false,
+            is_getting: false,
             condemned: None,
             started: Instant::now(),
             ready_after: None,
@@ -160,12 +163,14 @@ impl Member {
         let mut back = Vec::new();
         let mut stops = false;
         let mut tries = 0;
+        self.is_getting = false;
         while back.len() < count {
             let mut head = [0; ORDER];
             if self.orders.try_get_bytes_with(|bytes| bytes.read_at(0, &mut head)).is_err() {
                 // It may be getting something itself just now; or be stopped within that.
                 tries += 1;
-                if self.orders.is_empty() || tries > TRIES {
+                self.is_getting = tries > TRIES;
+                if self.orders.is_empty() || self.is_getting {
                     break;
                 }
                 thread::yield_now();

@@ -30,6 +30,8 @@ const MOST_AHEAD: u64 = 256;
 const CRASHES: u32 = 8;
 /// After so many that died without having done anything, later ones are started ever more slowly.
 const BARREN: u32 = 16;
+/// When nothing could be taken back from a worker that was getting something, it is tried again after that time.
+const BALANCE_AGAIN: Duration = Duration::from_millis(20);
 /// The slowest tasks that are remembered.
 const SLOWEST: usize = 5;
 
@@ -293,6 +295,10 @@ impl State {
             let count = busiest.given.len() / 2;
             let taken = busiest.take_back(count);
             if taken.is_empty() {
+                if busiest.is_getting {
+                    // No report may ever come that would be the occasion.
+                    self.set_timer(Instant::now() + BALANCE_AGAIN);
+                }
                 return;
             }
             self.pending.extend(taken);
@@ -412,7 +418,7 @@ impl State {
         }
     }
 
-    /// Kills the workers whose item runs longer than it may.
+    /// Kills the workers whose item runs longer than it may, and tries again what could not be done before.
     pub(crate) fn kill_overdue(&mut self) {
         self.timer = None;
         let mut next: Option<Instant> = None;
@@ -429,7 +435,7 @@ impl State {
         if let Some(next) = next {
             self.set_timer(next);
         }
-        self.hand_out();
+        self.go_on();
     }
 
     /// Sees to it that tasks of the call are not begun, and kills workers that run one if `kill` says so. Whether one
