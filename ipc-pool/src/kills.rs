@@ -156,7 +156,8 @@ impl Settings {
 fn seat(desk: &Arc<Desk>) -> Worker {
     let (socket, theirs) = transfer::channel().unwrap();
     let orders = Queue::unbounded().unwrap();
-    let mut member = Member::new(None, orders.clone(), socket, None);
+    let mut member = Member::new(orders.clone(), socket, None);
+    member.known(None);
     member.ready();
     let generation = desk.with(|state| {
         let seat = &mut state.seats[0];

@@ -21,8 +21,10 @@ use crate::wire::{FUNCTIONS, ORDER, Order};
 const TRIES: u32 = 1000;
 
 pub(crate) struct Member {
-    /// `None` in tests.
-    pub(crate) child: Option<Child<()>>,
+    /// `None` until it is known to be there, and in tests.
+    child: Option<Child<()>>,
+    /// It is known, so that it can be killed. It may have been ready before.
+    is_known: bool,
     pub(crate) orders: Queue<[u8]>,
     pub(crate) socket: OwnedFd,
     /// What it has to do, in the order in which it was given.
@@ -57,14 +59,10 @@ pub(crate) enum Sent {
 }
 
 impl Member {
-    pub(crate) fn new(
-        child: Option<Child<()>>,
-        orders: Queue<[u8]>,
-        socket: OwnedFd,
-        limit: Option<u32>,
-    ) -> Member {
+    pub(crate) fn new(orders: Queue<[u8]>, socket: OwnedFd, limit: Option<u32>) -> Member {
         Member {
-            child,
+            child: None,
+            is_known: false,
             orders,
             socket,
             given: VecDeque::new(),
@@ -89,14 +87,19 @@ impl Member {
         self.child.as_ref().map(Child::process)
     }
 
+    /// It is there. Only from now on it is given anything.
+    pub(crate) fn known(&mut self, child: Option<Child<()>>) {
+        (self.child, self.is_known) = (child, true);
+    }
+
     pub(crate) fn ready(&mut self) {
         self.ready_after = Some(self.started.elapsed());
     }
 
     /// Whether it can be given a task, if it may have that many.
     pub(crate) fn has_room(&self, depth: usize) -> bool {
-        let is_able = self.ready_after.is_some() && !self.is_stopping && self.condemned.is_none();
-        is_able && !self.is_full && self.given.len() < depth
+        let is_able = !self.is_stopping && self.condemned.is_none();
+        self.is_known && self.ready_after.is_some() && is_able && !self.is_full && self.given.len() < depth
     }
 
     /// Sends the task, and writes it down.

@@ -101,7 +101,7 @@ fn seat(desk: &Arc<Desk>, place: u32) -> Result<(), PoolError> {
     let settings = &desk.settings;
     let (socket, theirs): (OwnedFd, OwnedFd) = transfer::channel()?;
     let orders = Queue::unbounded()?;
-    let mut member = Member::new(None, orders.clone(), socket, settings.max_tasks);
+    let mut member = Member::new(orders.clone(), socket, settings.max_tasks);
     member.introduce(&settings.introduced())?;
     if let Some(initializer) = &settings.initializer {
         initializer.parcel.send(&member.socket)?;
@@ -133,11 +133,13 @@ fn seat(desk: &Arc<Desk>, place: u32) -> Result<(), PoolError> {
         let seat = &mut state.seats[place as usize];
         match (started, &mut seat.member) {
             (Ok(child), Some(member)) => {
-                member.child = Some(child);
+                member.known(Some(child));
                 if !is_wanted {
                     // The pool has come to its end meanwhile.
                     member.kill();
                 }
+                // It may be ready by now.
+                state.go_on();
                 Ok(())
             }
             (Ok(child), None) => {
