@@ -237,17 +237,15 @@ impl Worker {
         }
     }
 
-    /// The function of that number, if the parent has introduced it.
+    /// The function of that number, which the parent has introduced before it asked for it; maybe behind others whose
+    /// orders were taken back.
     fn function(&mut self, number: u64) -> Option<Entry> {
-        if !self.functions.contains_key(&number) {
-            // Nothing has that number: it reads all that there is.
-            while let Ok(Some(parcel)) = Parcel::receive(&self.socket) {
-                if let Some((order, functions)) = Order::parse(parcel.bytes())
-                    && order.flags & FUNCTIONS != 0
-                {
-                    self.learn(functions);
-                    break;
-                }
+        while !self.functions.contains_key(&number) {
+            let parcel = Parcel::receive(&self.socket).ok()??;
+            if let Some((order, functions)) = Order::parse(parcel.bytes())
+                && order.flags & FUNCTIONS != 0
+            {
+                self.learn(functions);
             }
         }
         self.functions.get(&number).copied()

@@ -40,7 +40,7 @@ fn a_killed_task_says_so_and_no_other_is_harmed() {
     }
     assert_eq!(pool.map(|x: u64| x, 0..100).unwrap(), (0..100).collect::<Vec<_>>());
     end(&pool);
-    assert_eq!(pool.insights().restarts, 1);
+    assert_eq!(pool.insights().restarts, 1, "{:?}", pool.insights());
 }
 
 #[test]
