@@ -106,14 +106,17 @@ fn seat(desk: &Arc<Desk>, place: u32) -> Result<(), PoolError> {
     if let Some(initializer) = &settings.initializer {
         initializer.parcel.send(&member.socket)?;
     }
-    // It has its seat before it is there, so that its first report is not one of nobody.
+    // It has its seat before it is there, so that its first report is not one of nobody. If the pool has come to its end
+    // meanwhile, nobody might hear of its end any more.
     let generation = desk.with(|state| {
-        let seat = &mut state.seats[place as usize];
+        let is_wanted = state.wants_workers();
+        let seat = state.seats.get_mut(place as usize).filter(|_| is_wanted)?;
         seat.generation += 1;
         seat.note.clear();
         seat.member = Some(member);
-        seat.generation
+        Some(seat.generation)
     });
+    let Some(generation) = generation else { return Ok(()) };
     let start = Start {
         place,
         generation,
