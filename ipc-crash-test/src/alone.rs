@@ -210,6 +210,13 @@ pub fn forever() -> ! {
     }
 }
 
+/// Has SIGINT end this process, and those that it starts, also if the shell that the tests were started by ignores it for
+/// its jobs.
+pub fn heed_interrupts() {
+    // SAFETY: the default action needs no function.
+    unsafe { libc::signal(libc::SIGINT, libc::SIG_DFL) };
+}
+
 /// Ends the test's process here, well, without looking at what is left: for those that leave something on purpose.
 pub fn leave() -> ! {
     println!("test result: ok. 1 passed");

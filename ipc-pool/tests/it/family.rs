@@ -4,6 +4,7 @@ use std::io::{PipeReader, PipeWriter};
 use std::process;
 
 use ipc_core::Fd;
+use ipc_crash_test::alone::heed_interrupts;
 use ipc_pool::{Builder, Pool, PoolError, TaskError};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -57,6 +58,7 @@ fn nest(words: Words, alive: Fd<PipeWriter>) {
 
 /// A program with a pool, whose workers have the pipe for as long as they live.
 fn parent(words: Words, alive: Fd<PipeWriter>) {
+    heed_interrupts();
     let pool = Builder::new().workers(2).nested(true).build().unwrap();
     let copy = Fd(alive.0.try_clone().unwrap());
     drop(pool.apply_async(stay, (words.clone(), copy)).unwrap());
