@@ -8,7 +8,7 @@ macro_rules! walks {
     ($($test:ident $prefix:literal)*) => { $(
         #[test]
         fn $test() {
-            walk_some(&cases(), $prefix);
+            walk_some(cases, $prefix);
         }
     )* };
 }
