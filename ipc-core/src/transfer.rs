@@ -323,14 +323,6 @@ impl Parcel {
     pub fn bytes(&self) -> &[u8] {
         self.bytes.as_slice()
     }
-
-    /// The bytes, without the descriptors, which are closed.
-    pub fn into_bytes(self) -> Vec<u8> {
-        match self.bytes {
-            Bytes::Own(bytes) => bytes,
-            Bytes::Shared(blob) => blob.to_vec(),
-        }
-    }
 }
 
 /// More descriptors than a message takes are put into the queue of a socket, and that socket is sent. So a message

@@ -9,6 +9,7 @@ mod affinity;
 pub mod alone;
 pub mod case;
 mod control;
+pub mod fresh;
 mod kill_test;
 mod process;
 mod report;

@@ -7,8 +7,11 @@ use std::slice;
 
 use ipc_core::{Result, Segment};
 
-use crate::core::{Core, GetRefused, Getting, Gone, Patient, PutRefused, Putting};
+use crate::core::{Core, Gone, Patient};
+use crate::getting::Getting;
 use crate::memory;
+use crate::putting::Putting;
+use crate::refused::{GetRefused, PutRefused};
 use crate::ring::Record;
 
 /// Room in a queue for an item that is written in place, and appears when it is [committed](Reservation::commit).

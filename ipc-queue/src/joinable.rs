@@ -20,9 +20,10 @@ use ipc_lock::raw;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::core::{GetRefused, Patient, PutRefused};
+use crate::core::Patient;
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use crate::layout::UNBOUNDED;
+use crate::refused::{GetRefused, PutRefused};
 use crate::values::{encode_part, fault, with_scratch};
 
 use self::core::Core;

@@ -34,10 +34,12 @@ use ipc_core::{Result, Segment};
 use ipc_lock::raw::Waiters;
 
 use crate::bytes::Bytes;
-use crate::core::{self, Core, GetRefused, PutRefused};
+use crate::core::Core;
 use crate::layout::{MAX_CLASS, MIN_CLASS, ONE_REGION};
 use crate::memory;
+use crate::refused::{GetRefused, PutRefused};
 use crate::region::Region;
+use crate::{getting, putting};
 
 pub use crate::core::Patient;
 pub use crate::values::with_scratch;
@@ -142,13 +144,13 @@ impl Ring {
 /// A record on its way in. Meanwhile nobody else can put one. Dropped without [`commit`](Putting::commit), there is none.
 ///
 /// It is used where it was made: to move it would cost more than all else.
-pub struct Putting<'a>(core::Putting<'a>);
+pub struct Putting<'a>(putting::Putting<'a>);
 
 impl<'a> Putting<'a> {
     /// To be begun.
     #[inline]
     pub fn new(ring: &'a Ring) -> Putting<'a> {
-        Putting(core::Putting::new(&ring.0))
+        Putting(putting::Putting::new(&ring.0))
     }
 
     /// Finds room for a record of `len` bytes; whether there is. `patient` is about others that are just putting one.
@@ -183,13 +185,13 @@ impl<'a> Putting<'a> {
 /// A record on its way out. Meanwhile nobody else can get one. Dropped without [`take`](Getting::take), it is still there.
 ///
 /// It is used where it was made, as [`Putting`].
-pub struct Getting<'a>(core::Getting<'a>);
+pub struct Getting<'a>(getting::Getting<'a>);
 
 impl<'a> Getting<'a> {
     /// To be begun.
     #[inline]
     pub fn new(ring: &'a Ring) -> Getting<'a> {
-        Getting(core::Getting::new(&ring.0))
+        Getting(getting::Getting::new(&ring.0))
     }
 
     /// Finds the next record, if there is one. `patient` is about others that are just getting one.

@@ -9,8 +9,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::bytes;
-use crate::core::{Core, GetRefused, Getting, Gone, Patient, PutRefused, Putting};
+use crate::core::{Core, Gone, Patient};
+use crate::getting::Getting;
 use crate::memory;
+use crate::putting::Putting;
+use crate::refused::{GetRefused, PutRefused};
 
 /// Memory that each thread keeps for encoded values, up to this many bytes.
 const KEPT: usize = 1 << 20;

@@ -65,7 +65,7 @@ macro_rules! put_verbs {
             &self,
             value: T,
             patient: $crate::core::Patient,
-        ) -> Result<(), (T, $crate::core::PutRefused)> {
+        ) -> Result<(), (T, $crate::refused::PutRefused)> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             $crate::values::put(&self.core, value, patient, gone(self))
         }
@@ -95,7 +95,7 @@ macro_rules! get_verbs {
         /// is an error, and gone; the next may be fine.
         #[inline]
         pub fn get(&self) -> Result<T, $crate::GetError> {
-            self.get_with($crate::core::Patient::Until(None)).map_err($crate::core::GetRefused::get)
+            self.get_with($crate::core::Patient::Until(None)).map_err($crate::refused::GetRefused::get)
         }
 
         /// Gets the next item if there is one.
@@ -105,7 +105,7 @@ macro_rules! get_verbs {
         #[inline]
         #[doc(alias = "get_nowait")]
         pub fn try_get(&self) -> Result<T, $crate::TryGetError> {
-            self.get_with($crate::core::Patient::Not).map_err($crate::core::GetRefused::try_get)
+            self.get_with($crate::core::Patient::Not).map_err($crate::refused::GetRefused::try_get)
         }
 
         /// Gets the next item, waiting for one at most that long.
@@ -128,11 +128,11 @@ macro_rules! get_verbs {
 
         fn get_until(&self, deadline: Option<Instant>) -> Result<T, $crate::GetTimeoutError> {
             self.get_with($crate::core::Patient::Until(deadline))
-                .map_err($crate::core::GetRefused::get_timeout)
+                .map_err($crate::refused::GetRefused::get_timeout)
         }
 
         #[inline]
-        fn get_with(&self, patient: $crate::core::Patient) -> Result<T, $crate::core::GetRefused> {
+        fn get_with(&self, patient: $crate::core::Patient) -> Result<T, $crate::refused::GetRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             $crate::values::get(&self.core, patient, gone(self))
         }
@@ -147,7 +147,7 @@ macro_rules! get_verbs {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             let patient = $crate::core::Patient::Until(None);
             let got = $crate::values::get_many(&self.core, max, patient, gone(self));
-            got.map_err($crate::core::GetRefused::get)
+            got.map_err($crate::refused::GetRefused::get)
         }
     };
 }
@@ -206,7 +206,7 @@ macro_rules! put_bytes_verbs {
             &self,
             bytes: &[u8],
             patient: $crate::core::Patient,
-        ) -> Result<(), $crate::core::PutRefused> {
+        ) -> Result<(), $crate::refused::PutRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             $crate::values::put_bytes(&self.core, bytes, patient, gone(self))
         }
@@ -260,7 +260,7 @@ macro_rules! get_bytes_verbs {
         /// [`Closed`](crate::GetError::Closed) when nothing is left and nothing will come. An item that this process has no
         /// memory for stays.
         pub fn get_bytes(&self) -> Result<Vec<u8>, $crate::GetError> {
-            self.get_bytes_copy($crate::core::Patient::Until(None)).map_err($crate::core::GetRefused::get)
+            self.get_bytes_copy($crate::core::Patient::Until(None)).map_err($crate::refused::GetRefused::get)
         }
 
         /// Gets the next item if there is one.
@@ -269,7 +269,7 @@ macro_rules! get_bytes_verbs {
         /// As [`get_bytes`](Self::get_bytes), or that the queue is empty.
         #[doc(alias = "get_nowait")]
         pub fn try_get_bytes(&self) -> Result<Vec<u8>, $crate::TryGetError> {
-            self.get_bytes_copy($crate::core::Patient::Not).map_err($crate::core::GetRefused::try_get)
+            self.get_bytes_copy($crate::core::Patient::Not).map_err($crate::refused::GetRefused::try_get)
         }
 
         /// Gets the next item, waiting for one at most that long.
@@ -290,13 +290,13 @@ macro_rules! get_bytes_verbs {
 
         fn get_bytes_until(&self, deadline: Option<Instant>) -> Result<Vec<u8>, $crate::GetTimeoutError> {
             let patient = $crate::core::Patient::Until(deadline);
-            self.get_bytes_copy(patient).map_err($crate::core::GetRefused::get_timeout)
+            self.get_bytes_copy(patient).map_err($crate::refused::GetRefused::get_timeout)
         }
 
         fn get_bytes_copy(
             &self,
             patient: $crate::core::Patient,
-        ) -> Result<Vec<u8>, $crate::core::GetRefused> {
+        ) -> Result<Vec<u8>, $crate::refused::GetRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             $crate::bytes::get(&self.core, patient, gone(self))
         }
@@ -338,7 +338,7 @@ macro_rules! get_bytes_verbs {
             &self,
             f: impl FnOnce($crate::Bytes<'_>) -> R,
         ) -> Result<R, $crate::GetError> {
-            self.get_bytes_by($crate::core::Patient::Until(None), f).map_err($crate::core::GetRefused::get)
+            self.get_bytes_by($crate::core::Patient::Until(None), f).map_err($crate::refused::GetRefused::get)
         }
 
         /// As [`get_bytes_with`](Self::get_bytes_with), if there is an item.
@@ -350,7 +350,7 @@ macro_rules! get_bytes_verbs {
             &self,
             f: impl FnOnce($crate::Bytes<'_>) -> R,
         ) -> Result<R, $crate::TryGetError> {
-            self.get_bytes_by($crate::core::Patient::Not, f).map_err($crate::core::GetRefused::try_get)
+            self.get_bytes_by($crate::core::Patient::Not, f).map_err($crate::refused::GetRefused::try_get)
         }
 
         #[inline]
@@ -358,7 +358,7 @@ macro_rules! get_bytes_verbs {
             &self,
             patient: $crate::core::Patient,
             f: impl FnOnce($crate::Bytes<'_>) -> R,
-        ) -> Result<R, $crate::core::GetRefused> {
+        ) -> Result<R, $crate::refused::GetRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             $crate::bytes::get_with(&self.core, patient, gone(self), f)
         }
@@ -376,7 +376,7 @@ macro_rules! get_bytes_verbs {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
             let patient = $crate::core::Patient::Until(None);
             let got = $crate::bytes::get_many(&self.core, max, patient, gone(self), f);
-            got.map_err($crate::core::GetRefused::get)
+            got.map_err($crate::refused::GetRefused::get)
         }
     };
 }

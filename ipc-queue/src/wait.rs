@@ -214,6 +214,10 @@ impl Pace {
     }
 }
 
+pub(crate) fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
+}
+
 /// Looks for a moment whether it is `ready`, without sleeping.
 pub(crate) fn spin_until(ready: &impl Fn() -> bool) -> bool {
     (0..spins()).any(|step| spin(1 << step, ready)) || (0..YIELDS).any(|_| yield_to_others(ready))

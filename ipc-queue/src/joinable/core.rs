@@ -7,13 +7,14 @@ use std::time::Instant;
 use ipc_core::{Error, Place, Result, Segment, Spec, monotonic_coarse};
 use ipc_lock::raw::{Acquired, Party, Slept, TimedOut, identity};
 
-use crate::core::{GetRefused, Patient, PutRefused, check_capacity, make};
+use crate::core::{Patient, check_capacity, make};
 use crate::joinable::book::{Book, Found, Write, peek, size};
 use crate::joinable::layout::{Joinable, MAX_BASE, MIN_CLASS, Numbers, Signal, VERSION};
 use crate::joinable::records::{Fate, Lease, holder};
 use crate::joinable::signal::Waiter;
 use crate::layout::PARTICIPANTS;
 use crate::memory;
+use crate::refused::{GetRefused, PutRefused};
 use crate::region::Region;
 use crate::ring::Refused;
 
