@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use ipc_core::{Error, Result, futex};
+use ipc_lock::raw::Waiting;
 
 use crate::core::{Core, Gone};
+use crate::joinable::{self, JoinableQueue};
 use crate::queue::Queue;
 use crate::roles::{Consumer, no_producers};
-use crate::wait::Asleep;
+use crate::wait;
 
-/// Something that can be waited for by [`wait_any`]: a [`Queue`], or a [`Consumer`].
+/// Something that can be waited for by [`wait_any`]: a [`Queue`], a [`Consumer`] or a [`JoinableQueue`].
 pub trait Source: private::Sealed {}
 
 pub(crate) mod private {
@@ -24,25 +26,55 @@ pub(crate) mod private {
 
 /// What is waited for.
 #[derive(Debug)]
-pub struct Parts<'a> {
-    core: &'a Core,
-    gone: Gone,
+pub struct Parts<'a>(Kind<'a>);
+
+#[derive(Debug)]
+enum Kind<'a> {
+    Plain(&'a Core, Gone),
+    Joinable(&'a joinable::core::Core),
 }
 
-impl Parts<'_> {
+/// Counted as one who sleeps, until it is dropped.
+enum Asleep<'a> {
+    Plain { _counted: wait::Asleep<'a>, _waiting: Option<Waiting<'a>> },
+    Joinable { _counted: joinable::core::Asleep<'a> },
+}
+
+impl<'a> Parts<'a> {
     /// Whether a get would return at once: with an item, an error, or the end.
     fn is_ready(&self) -> bool {
-        self.core.has_items() || self.core.is_closed() || self.gone.is_some_and(|gone| gone(self.core))
+        match self.0 {
+            Kind::Plain(core, gone) => {
+                core.has_items() || core.is_closed() || gone.is_some_and(|gone| gone(core))
+            }
+            Kind::Joinable(core) => core.is_ready(),
+        }
     }
 
-    fn signal(&self) -> &AtomicU32 {
-        &self.core.queue().tail.signal
+    fn signal(&self) -> &'a AtomicU32 {
+        match self.0 {
+            Kind::Plain(core, _) => &core.queue().tail.signal,
+            Kind::Joinable(core) => &core.shared().ready.word,
+        }
+    }
+
+    fn asleep(&self) -> Asleep<'a> {
+        match self.0 {
+            Kind::Plain(core, _) => {
+                let tail = &core.queue().tail;
+                let _waiting = tail.waiters.enter(core.segment(), core.me());
+                Asleep::Plain { _counted: wait::Asleep::new(tail), _waiting }
+            }
+            Kind::Joinable(core) => {
+                Asleep::Joinable { _counted: core.asleep(ipc_core::deadline(LOOK_AGAIN)) }
+            }
+        }
     }
 }
 
 impl<T: ?Sized> private::Sealed for Queue<T> {
     fn parts(&self) -> Parts<'_> {
-        Parts { core: &self.core, gone: None }
+        Parts(Kind::Plain(&self.core, None))
     }
 }
 
@@ -50,11 +82,19 @@ impl<T: ?Sized> Source for Queue<T> {}
 
 impl<T: ?Sized> private::Sealed for Consumer<T> {
     fn parts(&self) -> Parts<'_> {
-        Parts { core: &self.core, gone: Some(no_producers) }
+        Parts(Kind::Plain(&self.core, Some(no_producers)))
     }
 }
 
 impl<T: ?Sized> Source for Consumer<T> {}
+
+impl<T> private::Sealed for JoinableQueue<T> {
+    fn parts(&self) -> Parts<'_> {
+        Parts(Kind::Joinable(&self.core))
+    }
+}
+
+impl<T> Source for JoinableQueue<T> {}
 
 /// Who waits looks again at least so often, since whoever should wake him may have been killed.
 const LOOK_AGAIN: Duration = Duration::from_millis(40);
@@ -66,7 +106,8 @@ const LOOK_OFTEN: Duration = Duration::from_millis(2);
 /// it takes.
 ///
 /// Another process may get the item before this one does: use [`try_get`](Queue::try_get). A queue that is over is ready
-/// for ever: leave it out from then on. A [`JoinableQueue`](crate::JoinableQueue) cannot be waited for here.
+/// for ever: leave it out from then on. A [`JoinableQueue`] is also ready when a job comes back, within 100 ms if its
+/// process was killed.
 ///
 /// More than 128 queues, or a kernel before 5.16, cost a look at all of them every 2 ms.
 ///
@@ -125,7 +166,7 @@ pub fn wait_any(sources: &[&dyn Source], timeout: Option<Duration>) -> Result<Ve
     loop {
         let words: Vec<_> =
             sources.iter().map(|source| (source.signal(), source.signal().load(Ordering::Acquire))).collect();
-        let _asleep: Vec<_> = sources.iter().map(|source| Asleep::new(&source.core.queue().tail)).collect();
+        let _asleep: Vec<_> = sources.iter().map(Parts::asleep).collect();
         let found = ready();
         if !found.is_empty() || deadline.is_some_and(|deadline| deadline <= Instant::now()) {
             return Ok(found);

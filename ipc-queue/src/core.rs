@@ -95,7 +95,7 @@ impl Core {
     }
 
     #[inline]
-    fn me(&self) -> u32 {
+    pub(crate) fn me(&self) -> u32 {
         self.identity().id().word()
     }
 

@@ -1,7 +1,7 @@
 //! The queue whose items have to be marked done.
 
 mod book;
-mod core;
+pub(crate) mod core;
 mod job;
 mod layout;
 mod records;
@@ -62,7 +62,7 @@ use self::records::Fate;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct JoinableQueue<T> {
-    core: Core,
+    pub(crate) core: Core,
     marker: PhantomData<fn(&T)>,
 }
 

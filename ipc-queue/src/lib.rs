@@ -30,7 +30,7 @@ pub use bytes::{Bytes, Reservation};
 pub use error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 pub use joinable::{Job, JoinableQueue, JoinableStats, Receipt, Rejected};
 pub use queue::{Queue, Stats};
-pub use roles::{Consumer, IntoIter, Producer};
+pub use roles::{Consumer, IntoIter, Iter, Producer};
 
 // So that its example is compiled.
 #[cfg(doctest)]

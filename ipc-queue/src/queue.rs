@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::{Core, Patient};
 use crate::layout::{CLOSED, UNBOUNDED};
-use crate::roles::{Consumer, Producer};
+use crate::roles::{CONSUMERS, Consumer, PRODUCERS, Producer};
 use crate::verbs::{get_bytes_verbs, get_verbs, put_bytes_verbs, put_verbs};
 
 /// A queue between processes and threads: any number put, any number get, each item goes to exactly one, first in first
@@ -176,6 +176,8 @@ impl<T: ?Sized> Queue<T> {
         Stats {
             items: self.len(),
             memory: self.core.memory(),
+            has_producers: segment.is_held(PRODUCERS).unwrap_or(false),
+            has_consumers: segment.is_held(CONSUMERS).unwrap_or(false),
             waiting_to_put: raw::waiters(segment, &queue.head.waiters),
             waiting_to_get: raw::waiters(segment, &queue.tail.waiters),
         }
@@ -211,6 +213,10 @@ pub struct Stats {
     pub items: usize,
     /// Bytes of memory that it has for items.
     pub memory: u64,
+    /// Whether some process has a [`Producer`], or one is on its way to a process.
+    pub has_producers: bool,
+    /// Whether some process has a [`Consumer`], or one is on its way to a process.
+    pub has_consumers: bool,
     /// The processes that wait for room, one entry for each waiting thread; the first 14.
     pub waiting_to_put: Vec<Participant>,
     /// The processes that wait for an item, one entry for each waiting thread; the first 14.

@@ -17,8 +17,8 @@ use crate::verbs::{self, get_bytes_verbs, get_verbs, put_bytes_verbs, put_verbs}
 
 /// The numbers of the segment that the handles hold. The kernel keeps account of them, also of handles that are on the
 /// way to another process.
-const PRODUCERS: u16 = 0;
-const CONSUMERS: u16 = 1;
+pub(crate) const PRODUCERS: u16 = 0;
+pub(crate) const CONSUMERS: u16 = 1;
 
 /// A producer that puts without waiting looks so often whether there are consumers left, in milliseconds.
 const LOOK: u32 = 20;
@@ -144,8 +144,29 @@ impl<T: Serialize + DeserializeOwned> Consumer<T> {
 
     /// What there is to get, one after the other, waiting for more, until the end. An item that cannot be decoded is an
     /// error, and the next may be fine.
-    pub fn iter(&self) -> impl Iterator<Item = Result<T>> {
-        std::iter::from_fn(|| verbs::next(self.get()))
+    pub fn iter(&self) -> Iter<'_, T> {
+        Iter(self)
+    }
+}
+
+/// The items of a [`Consumer`] that is lent, until the end.
+#[derive(Debug)]
+pub struct Iter<'a, T>(&'a Consumer<T>);
+
+impl<T: Serialize + DeserializeOwned> Iterator for Iter<'_, T> {
+    type Item = Result<T>;
+
+    fn next(&mut self) -> Option<Result<T>> {
+        verbs::next(self.0.get())
+    }
+}
+
+impl<'a, T: Serialize + DeserializeOwned> IntoIterator for &'a Consumer<T> {
+    type Item = Result<T>;
+    type IntoIter = Iter<'a, T>;
+
+    fn into_iter(self) -> Iter<'a, T> {
+        self.iter()
     }
 }
 

@@ -144,10 +144,38 @@ macro_rules! get_verbs {
         /// # Errors
         /// As [`get`](Self::get).
         pub fn get_many(&self, max: usize) -> Result<Vec<Result<T>>, $crate::GetError> {
+            self.get_many_with(max, $crate::core::Patient::Until(None))
+                .map_err($crate::refused::GetRefused::get)
+        }
+
+        /// As [`get_many`](Self::get_many), if there is something.
+        ///
+        /// # Errors
+        /// As [`try_get`](Self::try_get).
+        pub fn try_get_many(&self, max: usize) -> Result<Vec<Result<T>>, $crate::TryGetError> {
+            self.get_many_with(max, $crate::core::Patient::Not).map_err($crate::refused::GetRefused::try_get)
+        }
+
+        /// As [`get_many`](Self::get_many), waiting for the first item at most that long.
+        ///
+        /// # Errors
+        /// As [`get_timeout`](Self::get_timeout).
+        pub fn get_many_timeout(
+            &self,
+            max: usize,
+            timeout: Duration,
+        ) -> Result<Vec<Result<T>>, $crate::GetTimeoutError> {
+            self.get_many_with(max, $crate::core::Patient::Until(ipc_core::deadline(timeout)))
+                .map_err($crate::refused::GetRefused::get_timeout)
+        }
+
+        fn get_many_with(
+            &self,
+            max: usize,
+            patient: $crate::core::Patient,
+        ) -> Result<Vec<Result<T>>, $crate::refused::GetRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
-            let patient = $crate::core::Patient::Until(None);
-            let got = $crate::values::get_many(&self.core, max, patient, gone(self));
-            got.map_err($crate::refused::GetRefused::get)
+            $crate::values::get_many(&self.core, max, patient, gone(self))
         }
     };
 }
@@ -232,20 +260,39 @@ macro_rules! put_bytes_verbs {
         /// As [`put_bytes`](Self::put_bytes).
         #[inline]
         pub fn reserve(&self, len: usize) -> Result<$crate::Reservation<'_>, $crate::PutError<()>> {
-            let gone: fn(&Self) -> $crate::core::Gone = $gone;
-            let reserved =
-                $crate::bytes::reserve(&self.core, len, $crate::core::Patient::Until(None), gone(self));
-            reserved.map_err(|refused| refused.put(()))
+            self.reserve_with(len, $crate::core::Patient::Until(None)).map_err(|refused| refused.put(()))
         }
 
         /// As [`reserve`](Self::reserve), if there is room.
         ///
         /// # Errors
         /// As [`try_put_bytes`](Self::try_put_bytes).
+        #[inline]
         pub fn try_reserve(&self, len: usize) -> Result<$crate::Reservation<'_>, $crate::TryPutError<()>> {
+            self.reserve_with(len, $crate::core::Patient::Not).map_err(|refused| refused.try_put(()))
+        }
+
+        /// As [`reserve`](Self::reserve), waiting for room at most that long.
+        ///
+        /// # Errors
+        /// As [`put_bytes_timeout`](Self::put_bytes_timeout).
+        pub fn reserve_timeout(
+            &self,
+            len: usize,
+            timeout: Duration,
+        ) -> Result<$crate::Reservation<'_>, $crate::PutTimeoutError<()>> {
+            let patient = $crate::core::Patient::Until(ipc_core::deadline(timeout));
+            self.reserve_with(len, patient).map_err(|refused| refused.put_timeout(()))
+        }
+
+        #[inline]
+        fn reserve_with(
+            &self,
+            len: usize,
+            patient: $crate::core::Patient,
+        ) -> Result<$crate::Reservation<'_>, $crate::refused::PutRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
-            let reserved = $crate::bytes::reserve(&self.core, len, $crate::core::Patient::Not, gone(self));
-            reserved.map_err(|refused| refused.try_put(()))
+            $crate::bytes::reserve(&self.core, len, patient, gone(self))
         }
     };
 }
@@ -353,6 +400,19 @@ macro_rules! get_bytes_verbs {
             self.get_bytes_by($crate::core::Patient::Not, f).map_err($crate::refused::GetRefused::try_get)
         }
 
+        /// As [`get_bytes_with`](Self::get_bytes_with), waiting for an item at most that long.
+        ///
+        /// # Errors
+        /// As [`get_bytes_timeout`](Self::get_bytes_timeout).
+        pub fn get_bytes_with_timeout<R>(
+            &self,
+            timeout: Duration,
+            f: impl FnOnce($crate::Bytes<'_>) -> R,
+        ) -> Result<R, $crate::GetTimeoutError> {
+            self.get_bytes_by($crate::core::Patient::Until(ipc_core::deadline(timeout)), f)
+                .map_err($crate::refused::GetRefused::get_timeout)
+        }
+
         #[inline]
         fn get_bytes_by<R>(
             &self,
@@ -373,10 +433,45 @@ macro_rules! get_bytes_verbs {
             max: usize,
             f: impl FnMut($crate::Bytes<'_>),
         ) -> Result<usize, $crate::GetError> {
+            self.get_many_bytes_by(max, $crate::core::Patient::Until(None), f)
+                .map_err($crate::refused::GetRefused::get)
+        }
+
+        /// As [`get_many_bytes`](Self::get_many_bytes), if there is something.
+        ///
+        /// # Errors
+        /// As [`try_get_bytes`](Self::try_get_bytes).
+        pub fn try_get_many_bytes(
+            &self,
+            max: usize,
+            f: impl FnMut($crate::Bytes<'_>),
+        ) -> Result<usize, $crate::TryGetError> {
+            self.get_many_bytes_by(max, $crate::core::Patient::Not, f)
+                .map_err($crate::refused::GetRefused::try_get)
+        }
+
+        /// As [`get_many_bytes`](Self::get_many_bytes), waiting for the first item at most that long.
+        ///
+        /// # Errors
+        /// As [`get_bytes_timeout`](Self::get_bytes_timeout).
+        pub fn get_many_bytes_timeout(
+            &self,
+            max: usize,
+            timeout: Duration,
+            f: impl FnMut($crate::Bytes<'_>),
+        ) -> Result<usize, $crate::GetTimeoutError> {
+            self.get_many_bytes_by(max, $crate::core::Patient::Until(ipc_core::deadline(timeout)), f)
+                .map_err($crate::refused::GetRefused::get_timeout)
+        }
+
+        fn get_many_bytes_by(
+            &self,
+            max: usize,
+            patient: $crate::core::Patient,
+            f: impl FnMut($crate::Bytes<'_>),
+        ) -> Result<usize, $crate::refused::GetRefused> {
             let gone: fn(&Self) -> $crate::core::Gone = $gone;
-            let patient = $crate::core::Patient::Until(None);
-            let got = $crate::bytes::get_many(&self.core, max, patient, gone(self), f);
-            got.map_err($crate::refused::GetRefused::get)
+            $crate::bytes::get_many(&self.core, max, patient, gone(self), f)
         }
     };
 }

@@ -19,7 +19,7 @@ use crate::region::Region;
 use crate::ring::Refused;
 
 /// A handle without a type.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub(crate) struct Core(Place<Joinable>);
 
 /// While nobody waits, somebody looks so often whether one who has a job has died, in milliseconds; and at so many at once,
@@ -185,17 +185,39 @@ impl Core {
                 self.recover(me, self.holders(me), patient);
                 continue;
             }
-            let is_ready = || {
-                let now = self.numbers();
-                now.ready > 0 || self.is_closed() && now.leased == 0
-            };
-            let dead = waits.wait(self, &shared.ready, me, entered, is_ready, || self.holders(me));
+            let something = || self.has_something();
+            let dead = waits.wait(self, &shared.ready, me, entered, something, || self.holders(me));
             let dead = dead.map_err(|late| match late {
                 Late::Now => GetRefused::Empty,
                 Late::TimedOut => GetRefused::TimedOut,
             })?;
             self.take_back(me, &dead, patient);
         }
+    }
+
+    /// Whether a get would find something: a job, or the end.
+    fn has_something(&self) -> bool {
+        let now = self.numbers();
+        now.ready > 0 || self.is_closed() && now.leased == 0
+    }
+
+    /// The same, also if what is there has to be taken back from the dead first.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.has_something() || {
+            let me = self.me();
+            self.recover(me, self.holders(me), Patient::Not);
+            self.has_something()
+        }
+    }
+
+    /// Counts the caller among those who sleep until there is a job; not if the lock is not to be had until then.
+    pub(crate) fn asleep(&self, deadline: Option<Instant>) -> Asleep<'_> {
+        let (me, patient) = (self.me(), Patient::Until(deadline));
+        let mut waiter = Waiter::new(self.segment(), &self.shared().ready, me, deadline);
+        if let Ok(_entered) = self.enter(me, patient) {
+            waiter.prepare();
+        }
+        Asleep { core: self, waiter }
     }
 
     /// Waits until everything is done; `false` if the deadline has passed before.
@@ -379,6 +401,21 @@ impl Drop for Entered<'_> {
             if due {
                 signal.wake(count);
             }
+        }
+    }
+}
+
+/// Counted as a sleeper, until it is dropped.
+pub(crate) struct Asleep<'a> {
+    core: &'a Core,
+    waiter: Waiter<'a>,
+}
+
+impl Drop for Asleep<'_> {
+    fn drop(&mut self) {
+        // If the lock is not to be had, one is counted too many, which is found out when nobody wakes.
+        if let Ok(_entered) = self.core.enter(self.core.me(), Patient::Not) {
+            self.waiter.awake();
         }
     }
 }

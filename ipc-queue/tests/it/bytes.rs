@@ -4,9 +4,9 @@
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ipc_queue::{GetError, GetTimeoutError, PutError, Queue, TryGetError, TryPutError};
+use ipc_queue::{GetError, GetTimeoutError, PutError, PutTimeoutError, Queue, TryGetError, TryPutError};
 
-use crate::help::{SHORT, alone, fork, fork_and_stay};
+use crate::help::{LONG, SHORT, alone, fork, fork_and_stay};
 
 fn queue() -> Queue<[u8]> {
     Queue::unbounded().unwrap()
@@ -241,4 +241,23 @@ fn a_forked_child_gives_up_nothing_that_its_parent_holds() {
         assert_eq!(queue.get_bytes().unwrap(), b"two");
         assert!(queue.is_empty());
     });
+}
+
+#[test]
+fn what_is_written_and_read_in_place_is_waited_for_as_long_as_one_is_told_to() {
+    let queue = Queue::<[u8]>::bounded(1).unwrap();
+    assert!(matches!(queue.get_bytes_with_timeout(SHORT, |_| ()), Err(GetTimeoutError::Timeout)));
+    assert!(matches!(queue.try_get_many_bytes(5, |_| ()), Err(TryGetError::Empty)));
+    assert!(matches!(queue.get_many_bytes_timeout(5, SHORT, |_| ()), Err(GetTimeoutError::Timeout)));
+    let mut room = queue.reserve_timeout(3, LONG).unwrap();
+    room.write_at(0, b"one");
+    room.commit();
+    assert!(matches!(queue.reserve_timeout(3, SHORT), Err(PutTimeoutError::Timeout(()))));
+    assert_eq!(queue.get_bytes_with_timeout(LONG, |bytes| bytes.to_vec()).unwrap(), b"one");
+    queue.put_bytes(b"two").unwrap();
+    assert_eq!(queue.try_get_many_bytes(5, |bytes| assert_eq!(bytes.to_vec(), b"two")).unwrap(), 1);
+    queue.put_bytes(b"three").unwrap();
+    assert_eq!(queue.get_many_bytes_timeout(5, LONG, |bytes| assert_eq!(bytes.len(), 5)).unwrap(), 1);
+    queue.close();
+    assert!(matches!(queue.reserve_timeout(3, LONG), Err(PutTimeoutError::Closed(()))));
 }

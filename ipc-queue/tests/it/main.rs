@@ -1,5 +1,6 @@
 //! The contract of ipc-queue, a module a subject. Every test is named after the property that it proves.
 
+mod any;
 mod bytes;
 mod crash;
 mod help;

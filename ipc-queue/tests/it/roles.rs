@@ -35,6 +35,9 @@ fn consumers_end_when_the_last_producer_is_dropped_and_not_before() {
     assert!(matches!(consumer.get_timeout(LONG), Err(GetTimeoutError::Closed)));
     assert!(matches!(consumer.get_many(3), Err(GetError::Closed)));
     assert_eq!(consumer.iter().count(), 0);
+    for item in &consumer {
+        panic!("{item:?} after the end");
+    }
 }
 
 #[test]

@@ -352,3 +352,17 @@ fn of_many_processes_each_item_goes_to_one_and_each_producer_keeps_its_order() {
         assert_eq!(all, expected);
     }
 }
+
+#[test]
+fn a_batch_is_waited_for_as_long_as_one_is_told_to() {
+    let queue = Queue::<u32>::bounded(3).unwrap();
+    assert!(matches!(queue.try_get_many(5), Err(TryGetError::Empty)));
+    assert!(matches!(queue.get_many_timeout(5, SHORT), Err(GetTimeoutError::Timeout)));
+    queue.put_all([1, 2, 3]).unwrap();
+    let numbers = |batch: Vec<Result<u32, _>>| batch.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    assert_eq!(numbers(queue.try_get_many(2).unwrap()), [1, 2]);
+    assert_eq!(numbers(queue.get_many_timeout(2, LONG).unwrap()), [3]);
+    queue.close();
+    assert!(matches!(queue.try_get_many(5), Err(TryGetError::Closed)));
+    assert!(matches!(queue.get_many_timeout(5, LONG), Err(GetTimeoutError::Closed)));
+}
