@@ -67,7 +67,7 @@ impl Reservation<'_> {
     /// Puts the item, all [`len`](Reservation::len) bytes of it. Where nothing was written, it has whatever was there
     /// before.
     pub fn commit(mut self) {
-        self.putting.commit();
+        self.putting.commit(1);
     }
 }
 
@@ -191,17 +191,16 @@ pub(crate) fn put_all<B: AsRef<[u8]>>(
         putting.begin(item.len(), Patient::Until(None), gone).map_err(|refused| (put, refused))?;
         memory::write(core.segment(), putting.at, item).map_err(|error| (put, PutRefused::Fault(error)))?;
         let mut count = 1;
-        while let Some(item) = items.peek().map(AsRef::as_ref) {
+        while count < PART
+            && let Some(item) = items.peek().map(AsRef::as_ref)
+        {
             // What is in the way is met again when this one is put first.
-            if count >= PART || putting.push(item.len()).is_err() {
-                break;
-            }
-            memory::write(core.segment(), putting.at, item)
-                .map_err(|error| (put, PutRefused::Fault(error)))?;
+            let Ok(at) = putting.push(item.len()) else { break };
+            memory::write(core.segment(), at, item).map_err(|error| (put, PutRefused::Fault(error)))?;
             items.next();
             count += 1;
         }
-        putting.commit();
+        putting.commit(count as u32);
         put += count;
     }
     Ok(())

@@ -18,9 +18,8 @@ use crate::wait::{Waiter, has_passed};
 pub(crate) struct Putting<'a> {
     core: &'a Core,
     writer: Writer<'a>,
-    /// Where the bytes of the last record go.
+    /// Where the bytes of the first record go.
     pub(crate) at: u64,
-    count: u32,
     /// Of this process, while it is within the lock. A forked child has a copy of this, but not of the lock.
     inside: Option<Identity<'a>>,
 }
@@ -28,7 +27,7 @@ pub(crate) struct Putting<'a> {
 impl<'a> Putting<'a> {
     #[inline]
     pub(crate) fn new(core: &'a Core) -> Putting<'a> {
-        Putting { core, writer: core.ring().writer(), at: 0, count: 0, inside: None }
+        Putting { core, writer: core.ring().writer(), at: 0, inside: None }
     }
 
     /// Finds room for a record of `len` bytes, waiting for it.
@@ -70,7 +69,7 @@ impl<'a> Putting<'a> {
         self.writer.begin();
         match self.writer.push(len) {
             Ok(at) => {
-                (self.at, self.count) = (at, 1);
+                self.at = at;
                 Ok(())
             }
             Err(Refused::Full) => self.refuse(PutRefused::Full),
@@ -106,12 +105,10 @@ impl<'a> Putting<'a> {
         }
     }
 
-    /// Finds room for another record.
+    /// Finds room for another record; where its bytes go.
     #[inline]
-    pub(crate) fn push(&mut self, len: usize) -> Result<(), Refused> {
-        self.at = self.writer.push(len)?;
-        self.count += 1;
-        Ok(())
+    pub(crate) fn push(&mut self, len: usize) -> Result<u64, Refused> {
+        self.writer.push(len)
     }
 
     #[inline]
@@ -119,11 +116,11 @@ impl<'a> Putting<'a> {
         self.inside.is_some_and(Identity::is_current)
     }
 
-    /// Lets the others see the records.
+    /// Lets the others see the records, and wakes as many as there are.
     #[inline]
-    pub(crate) fn commit(&mut self) {
+    pub(crate) fn commit(&mut self, count: u32) {
         if self.show() {
-            self.core.queue().tail.moved(self.count);
+            self.core.queue().tail.moved(count);
         }
     }
 

@@ -87,7 +87,7 @@ pub(crate) fn put_bytes(core: &Core, bytes: &[u8], patient: Patient, gone: Gone)
     let mut putting = Putting::new(core);
     putting.begin(bytes.len(), patient, gone)?;
     memory::write(core.segment(), putting.at, bytes).map_err(PutRefused::Fault)?;
-    putting.commit();
+    putting.commit(1);
     Ok(())
 }
 
