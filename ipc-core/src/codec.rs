@@ -52,12 +52,15 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<(T, &[u8]), CodecErro
 ///
 /// # Errors
 /// As [`decode`], and for bytes that are left.
+#[inline]
 pub fn decode_all<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
-    let value = T::deserialize(&mut deserializer).map_err(refused)?;
-    match deserializer.finalize().map_or(0, <[u8]>::len) {
-        0 => Ok(value),
-        left => Err(left_over(left)),
+    match T::deserialize(&mut deserializer) {
+        Ok(value) => match deserializer.finalize().map_or(0, <[u8]>::len) {
+            0 => Ok(value),
+            left => Err(left_over(left)),
+        },
+        Err(error) => Err(refused(error)),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
 use ipc_core::{Cause, Error, Segment};
-use ipc_queue::raw::{Patient, with_scratch};
+use ipc_queue::raw::{Patient, Scratch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -34,26 +34,25 @@ impl Outgoing {
     /// Sends a value.
     #[inline]
     pub(crate) fn send<T: Serialize>(&self, value: &T, patient: Patient) -> Result<(), SendRefused> {
-        with_scratch(|scratch| {
-            let mut bytes = std::mem::take(scratch);
-            let packed = Parcel::pack(|| match codec::encode(value, &mut bytes) {
-                Ok(()) => Ok(std::mem::take(&mut bytes)),
-                Err(error) => Err(error),
-            });
-            let mut parcel = packed.map_err(|error| fault("encode", error))?;
-            *scratch = parcel.take_bytes();
-            match self {
-                Outgoing::Channel(channel) if parcel.handles() > 0 => {
-                    channel.send(scratch, Some(&mut parcel), patient)
-                }
-                Outgoing::Channel(channel) => {
-                    scratch.push(PLAIN);
-                    channel.send(scratch, None, patient)
-                }
-                Outgoing::Stream(_) if parcel.handles() > 0 => Err(stream::handles_refused(parcel.handles())),
-                Outgoing::Stream(stream) => stream.send(scratch, patient),
+        let mut scratch = Scratch::new();
+        let mut bytes = std::mem::take(&mut *scratch);
+        let packed = Parcel::pack(|| match codec::encode(value, &mut bytes) {
+            Ok(()) => Ok(std::mem::take(&mut bytes)),
+            Err(error) => Err(error),
+        });
+        let mut parcel = packed.map_err(|error| fault("encode", error))?;
+        *scratch = parcel.take_bytes();
+        match self {
+            Outgoing::Channel(channel) if parcel.handles() > 0 => {
+                channel.send(&scratch, Some(&mut parcel), patient)
             }
-        })
+            Outgoing::Channel(channel) => {
+                scratch.push(PLAIN);
+                channel.send(&scratch, None, patient)
+            }
+            Outgoing::Stream(_) if parcel.handles() > 0 => Err(stream::handles_refused(parcel.handles())),
+            Outgoing::Stream(stream) => stream.send(&scratch, patient),
+        }
     }
 
     /// Sends bytes.
@@ -92,21 +91,22 @@ impl Incoming {
     /// Receives a value.
     #[inline]
     pub(crate) fn recv<T: DeserializeOwned>(&self, patient: Patient) -> Result<T, RecvRefused> {
-        with_scratch(|bytes| {
-            let parcel = match self {
-                Incoming::Channel(channel) => channel.recv_with_parcel(patient, bytes)?,
-                Incoming::Stream(stream) => {
-                    stream.recv(patient, |message| std::mem::swap(bytes, message))?;
-                    None
-                }
-            };
-            let decode = || codec::decode_all(bytes);
-            let value = match parcel {
-                None => decode(),
-                Some(parcel) => parcel.unpack(|_| decode()),
-            };
-            value.map_err(|error| RecvRefused::Fault(fault("decode", error)))
-        })
+        let mut bytes = Scratch::new();
+        let parcel = match self {
+            Incoming::Channel(channel) => channel.recv_with_parcel(patient, &mut bytes)?,
+            Incoming::Stream(stream) => {
+                stream.recv(patient, |message| std::mem::swap(&mut *bytes, message))?;
+                None
+            }
+        };
+        let value = match parcel {
+            None => codec::decode_all(&bytes),
+            Some(parcel) => parcel.unpack(|_| codec::decode_all(&bytes)),
+        };
+        match value {
+            Ok(value) => Ok(value),
+            Err(error) => Err(RecvRefused::Fault(fault("decode", error))),
+        }
     }
 
     /// Has `f` look at the next message.

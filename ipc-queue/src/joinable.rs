@@ -24,7 +24,7 @@ use crate::core::Patient;
 use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
 use crate::layout::UNBOUNDED;
 use crate::refused::{GetRefused, PutRefused};
-use crate::values::{encode_part, fault, with_scratch};
+use crate::values::{Scratch, encode_part, fault};
 
 use self::core::Core;
 pub use self::job::{Job, Receipt};
@@ -275,11 +275,11 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
     }
 
     fn put_with(&self, value: T, patient: Patient) -> Result<(), (T, PutRefused)> {
-        let put = with_scratch(|bytes| {
-            codec::encode(&value, bytes)
-                .map_err(|error| PutRefused::Fault(fault("encode", self.segment(), error)))?;
-            self.core.put(iter::once(bytes.as_slice()), patient)
-        });
+        let mut bytes = Scratch::new();
+        let put = match codec::encode(&value, &mut bytes) {
+            Ok(()) => self.core.put(iter::once(bytes.as_slice()), patient),
+            Err(error) => Err(PutRefused::Fault(fault("encode", self.segment(), error))),
+        };
         put.map(drop).map_err(|refused| (value, refused))
     }
 
@@ -294,17 +294,16 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
         let mut part = Vec::new();
         loop {
             let mut put = 0;
-            let result = with_scratch(|buffer| {
-                let mut ends = vec![0];
-                let encoded = encode_part(&mut values, buffer, &mut part, &mut ends);
-                let item = |ends: &[usize]| ends[0]..ends[1];
-                let items: Vec<_> = ends.windows(2).map(item).map(|range| &buffer[range]).collect();
-                while put < items.len() {
-                    put += self.core.put(items[put..].iter().copied(), Patient::Until(None))? as usize;
-                }
-                encoded.map_err(|error| PutRefused::Fault(fault("encode", self.segment(), error)))
-            });
-            match result {
+            let (mut buffer, mut ends) = (Scratch::new(), vec![0]);
+            let encoded = encode_part(&mut values, &mut buffer, &mut part, &mut ends);
+            let items: Vec<_> = ends.windows(2).map(|ends| &buffer[ends[0]..ends[1]]).collect();
+            let mut result = Ok(());
+            while put < items.len() && result.is_ok() {
+                let some = self.core.put(items[put..].iter().copied(), Patient::Until(None));
+                result = some.map(|some| put += some as usize);
+            }
+            let encoded = encoded.map_err(|error| PutRefused::Fault(fault("encode", self.segment(), error)));
+            match result.and(encoded) {
                 Ok(()) if part.is_empty() => return Ok(()),
                 Ok(()) => part.clear(),
                 Err(refused) => return Err(refused.put(part.split_off(put))),
@@ -354,18 +353,17 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
     }
 
     fn get_with(&self, patient: Patient) -> Result<Job<T>, GetRefused> {
-        with_scratch(|bytes| {
-            let lease = self.core.get(patient, bytes)?;
-            // If the value's own code panics, this gives the job back.
-            let receipt = Receipt::new(self.core.clone(), lease);
-            match codec::decode_all(bytes) {
-                Ok(value) => Ok(Job::new(value, receipt)),
-                Err(error) => {
-                    receipt.end(Fate::Rejected)?;
-                    Err(GetRefused::Fault(fault("decode", self.segment(), error)))
-                }
+        let mut bytes = Scratch::new();
+        let lease = self.core.get(patient, &mut bytes)?;
+        // If the value's own code panics, this gives the job back.
+        let receipt = Receipt::new(self.core.clone(), lease);
+        match codec::decode_all(&bytes) {
+            Ok(value) => Ok(Job::new(value, receipt)),
+            Err(error) => {
+                receipt.end(Fate::Rejected)?;
+                Err(GetRefused::Fault(fault("decode", self.segment(), error)))
             }
-        })
+        }
     }
 
     /// What there is to do, one after the other, waiting for more, until the queue is closed and everything done. An item

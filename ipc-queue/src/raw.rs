@@ -42,7 +42,7 @@ use crate::region::Region;
 use crate::{getting, putting};
 
 pub use crate::core::Patient;
-pub use crate::values::with_scratch;
+pub use crate::values::Scratch;
 pub use crate::wait::Pace;
 
 /// A ring of records.

@@ -150,7 +150,7 @@ fn a_killed_receiver_is_noticed_by_who_sends_and_by_who_waits() {
     alone(|| {
         for waits in [false, true] {
             let (sender, receiver) = Builder::new().ring(4096).one_way::<[u8]>().unwrap();
-            let child = spawn(hold, (receiver,));
+            let mut child = spawn(hold, (receiver,));
             if waits {
                 while sender.try_send_bytes(&[0; 100]).is_ok() {}
                 std::thread::scope(|scope| {
@@ -165,6 +165,8 @@ fn a_killed_receiver_is_noticed_by_who_sends_and_by_who_waits() {
                     matches!(sender.try_send_bytes(&[]), Err(TrySendError::Closed(())))
                 });
             }
+            // Its descriptors are gone a moment before it is.
+            assert!(child.join().is_err());
         }
     });
 }
