@@ -16,6 +16,12 @@ pub(crate) const GRAIN: u32 = 6;
 /// The memory of free runs that are joined to larger ones of 2^KEPT pages is given back, too.
 const KEPT: u32 = 9;
 
+/// So many places are looked at for one where several free runs together will do.
+const HOLES: usize = 1000;
+
+/// Its first page, and its free runs: their orders, and whether they are bare.
+type Hole = (u64, Vec<(u32, bool)>);
+
 /// What a page begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Run {
@@ -155,7 +161,9 @@ impl Transaction<'_> {
     pub(crate) fn take(&mut self, pages: u64, run: Run) -> Result<u64> {
         self.lock_arena();
         let wanted = pages.next_power_of_two().trailing_zeros();
-        let (mut order, page) = self.first_free(wanted, pages)?;
+        let Some((mut order, page)) = self.first_free(wanted)? else {
+            return self.take_hole(wanted, pages, run);
+        };
         let bare = match self.run_at(page)? {
             Run::Free { order: found, bare } if found == order => bare,
             _ => return Err(self.store().damaged("list of free pages")),
@@ -185,15 +193,54 @@ impl Transaction<'_> {
     }
 
     /// The first free run of that order or the next one that has any.
-    fn first_free(&self, wanted: u32, pages: u64) -> Result<(u32, u64)> {
+    fn first_free(&self, wanted: u32) -> Result<Option<(u32, u64)>> {
         for order in wanted..ORDERS as u32 {
             match self.get(layout::free_run(order))? {
                 0 => {}
-                page if page <= self.store().pages() => return Ok((order, page - 1)),
+                page if page <= self.store().pages() => return Ok(Some((order, page - 1))),
                 _ => return Err(self.store().damaged("list of free pages")),
             }
         }
-        Err(self.store().error("grow", Cause::NoMemory { asked: pages * PAGE, available: 0 }))
+        Ok(None)
+    }
+
+    /// That many pages out of several free runs, if no single one has them: where a block of as many was.
+    #[cold]
+    fn take_hole(&mut self, wanted: u32, pages: u64, run: Run) -> Result<u64> {
+        let Some((page, runs)) = self.first_hole(wanted, pages)? else {
+            return Err(self.store().error("grow", Cause::NoMemory { asked: pages * PAGE, available: 0 }));
+        };
+        let mut end = page;
+        for (order, bare) in runs {
+            self.unlink(order, end)?;
+            if bare {
+                self.back(end, 1 << order)?;
+            }
+            end += 1 << order;
+        }
+        self.push_pieces(page + pages, end, false)?;
+        self.set(layout::page(page), run.word());
+        Ok(page)
+    }
+
+    /// Where free runs lie one behind the other, the largest first, that have so many pages together.
+    fn first_hole(&self, wanted: u32, pages: u64) -> Result<Option<Hole>> {
+        let Some(order) = wanted.checked_sub(1) else { return Ok(None) };
+        let mut first = self.get(layout::free_run(order))?;
+        for _ in 0..HOLES {
+            let Some(page) = first.checked_sub(1) else { break };
+            let (mut end, mut runs) = (page, Vec::new());
+            while end < page.saturating_add(pages).min(self.store().pages()) {
+                let Run::Free { order, bare } = self.run_at(end)? else { break };
+                runs.push((order, bare));
+                end += 1 << order;
+            }
+            if end >= page.saturating_add(pages) {
+                return Ok(Some((page, runs)));
+            }
+            first = self.links(page)?.0;
+        }
+        Ok(None)
     }
 
     /// Sets memory aside for pages that have none.

@@ -143,11 +143,10 @@ impl<'a> Census<'a> {
             let part = object.part(domain);
             let [word, count, used] = [0, 8, 16].map(|offset| self.transaction.get(part.at + offset));
             let (word, count, used) = (word?, count?, used?);
-            let Some(slots) = Slots::of(word) else {
+            let Some(slots) = Slots::of(self.store, word)? else {
                 self.holds("entries without a table", (count, used) == (0, 0))?;
                 continue;
             };
-            self.holds("size of a table", slots.log <= 24)?;
             self.own(domain, slots.block, slots.len())?;
             let header = self.transaction.get(slots.block)?;
             self.holds("header of a table", header == layout::header(0, 8 << slots.log))?;

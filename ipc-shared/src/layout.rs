@@ -22,7 +22,7 @@ use ipc_core::SharedLayout;
 use ipc_lock::raw::RawLock;
 
 /// Version of the layouts in this file.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// What the segment's kind is called.
 pub(crate) const KIND: &str = "store";
 /// How many processes can take part in one store.
@@ -32,6 +32,8 @@ pub(crate) const PARTICIPANTS: u32 = 1024;
 pub(crate) const DOMAINS: usize = 64;
 /// Changes that a domain's own log has room for.
 pub(crate) const LOG: usize = 64;
+/// Changes that the arena's own log has room for: for all that has to work without free memory.
+pub(crate) const LONG_LOG: usize = 1024;
 /// Bytes of a page of the arena.
 pub(crate) const PAGE: u64 = 4096;
 /// Free runs of pages have lengths of 2^0 to 2^(ORDERS - 1).
@@ -50,21 +52,25 @@ pub(crate) struct Change {
     pub(crate) word: AtomicU64,
 }
 
-/// What one lock protects.
+/// What one lock protects. All that most changes touch, up to the lock's own word, is one cache line.
 #[repr(C, align(128))]
 #[derive(Debug)]
 pub(crate) struct Domain {
-    pub(crate) lock: RawLock,
     /// Odd while changes are being made.
     pub(crate) version: AtomicU64,
-    /// Which log had a say here last: its transaction's number << 32 | its domain, counted from 1.
-    pub(crate) leader: AtomicU64,
     /// The number of the last transaction << 32 | how many changes of it have still to be made; 0 if none.
     pub(crate) state: AtomicU64,
-    /// Where those changes are written down: in `log`, or in free pages.
+    /// Where those changes are written down: in a domain's log, in the arena's, or in free pages.
     pub(crate) changes: AtomicU64,
     /// The domains that they concern, as bits.
     pub(crate) concerned: AtomicU64,
+    /// Which log had a say here last: its transaction's number << 32 | its domain, counted from 1.
+    pub(crate) leader: AtomicU64,
+    /// A block that has to be freed with all that its slots lead to: see `trash.rs`; 0 if there is none.
+    pub(crate) trash: AtomicU64,
+    pub(crate) lock: RawLock,
+    /// How many slots of it are left.
+    pub(crate) trash_slots: AtomicU64,
     /// The first free block of each size class.
     pub(crate) free: [AtomicU64; SIZES.len()],
     pub(crate) log: [Change; LOG],
@@ -80,6 +86,7 @@ pub(crate) struct Arena {
     pub(crate) leader: AtomicU64,
     /// The first free run of each order: its page + 1, or 0.
     pub(crate) free: [AtomicU64; ORDERS],
+    pub(crate) log: [Change; LONG_LOG],
 }
 
 /// The start of a store.
@@ -158,10 +165,18 @@ pub(crate) fn log(domain: usize) -> u64 {
     domain_at(domain) + offset_of!(Domain, log) as u64
 }
 
+/// Where a domain's [`Domain::trash`] and [`Domain::trash_slots`] are.
+pub(crate) fn trash(domain: usize) -> [u64; 2] {
+    [offset_of!(Domain, trash), offset_of!(Domain, trash_slots)]
+        .map(|offset| domain_at(domain) + offset as u64)
+}
+
 fn domain_at(domain: usize) -> u64 {
     (offset_of!(Root, domains) + domain * size_of::<Domain>()) as u64
 }
 
+/// Where the arena's own log is.
+pub(crate) const ARENA_LOG: u64 = (offset_of!(Root, arena) + offset_of!(Arena, log)) as u64;
 /// Where [`Root::next_object`] is.
 pub(crate) const NEXT_OBJECT: u64 = offset_of!(Root, next_object) as u64;
 /// Where [`Root::first_object`] is.
@@ -178,11 +193,11 @@ pub(crate) fn lengths(header: u64) -> (usize, usize) {
 }
 
 const _: () = {
-    assert!(offset_of!(Domain, version) == 72);
-    assert!(offset_of!(Domain, free) == 112);
-    assert!(offset_of!(Domain, log) == 336);
+    assert!(offset_of!(Domain, lock) == 48);
+    assert!(offset_of!(Domain, free) == 128);
+    assert!(offset_of!(Domain, log) == 352);
     assert!(size_of::<Domain>() == 1408);
     assert!(size_of::<Page>() == 16);
-    assert!(offset_of!(Root, domains) == 512);
-    assert!(META == 90112 + 4096);
+    assert!(offset_of!(Root, domains) == 16896);
+    assert!(META == 110592);
 };

@@ -19,6 +19,7 @@ mod stats;
 mod store;
 mod table;
 mod transaction;
+mod trash;
 mod value;
 
 pub use array::{Array, ArrayGuard, OwnerDied};

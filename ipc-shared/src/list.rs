@@ -147,14 +147,15 @@ impl<T> List<T> {
         self.store().check()
     }
 
-    /// Takes all elements away, at once.
+    /// Takes all elements away, at once. It needs no memory.
     ///
     /// # Errors
     /// See [`List`]; nothing has changed then.
     pub fn clear(&self) -> Result<()> {
         let (mut transaction, vector) = self.object.lock_list(0)?;
-        self.object.clear_list(&mut transaction, vector)?;
-        transaction.commit()
+        self.object.clear_list(&mut transaction, vector);
+        transaction.apply()?;
+        transaction.sweep(self.object.list_domain())
     }
 
     /// Takes the list itself away, and gives its memory back to its [`Manager`](crate::Manager). All other handles are
@@ -164,9 +165,10 @@ impl<T> List<T> {
     /// See [`List`]; nothing has changed then.
     pub fn delete(self) -> Result<()> {
         let (mut transaction, vector) = self.object.lock_list(1)?;
-        self.object.clear_list(&mut transaction, vector)?;
+        self.object.clear_list(&mut transaction, vector);
         self.object.delete(&mut transaction)?;
-        transaction.commit()
+        transaction.apply()?;
+        transaction.sweep(self.object.list_domain())
     }
 
     #[cold]
@@ -316,9 +318,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         let (mut transaction, vector) = self.object.lock_list(0)?;
         let block = self.element(&transaction, vector, index)?;
         let value = self.at(block)?;
-        let mut positions = self.object.positions(&transaction, vector)?;
-        positions.remove(index);
-        self.object.rebuild(&mut transaction, vector, &positions)?;
+        self.object.take_out(&mut transaction, vector, index as u64)?;
         self.object.free_element(&mut transaction, block)?;
         transaction.commit()?;
         Ok(value)

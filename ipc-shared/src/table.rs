@@ -73,9 +73,15 @@ impl Entry {
 }
 
 impl Slots {
-    pub(crate) fn of(word: u64) -> Option<Slots> {
+    /// Those that the first word of a part stands for, if it has a table.
+    #[inline]
+    pub(crate) fn of(store: &Store, word: u64) -> Result<Option<Slots>> {
         let slots = Slots { block: word & ((1 << 56) - 1), log: (word >> 56) as u32 };
-        (slots.block != 0).then_some(slots)
+        if slots.log > MOST {
+            Err(store.damaged("size of a table"))
+        } else {
+            Ok((slots.block != 0).then_some(slots))
+        }
     }
 
     fn word(self) -> u64 {
@@ -117,10 +123,7 @@ pub(crate) fn find(
     key: &[u8],
     word: impl Fn(u64) -> Result<u64>,
 ) -> Result<Found> {
-    let Some(slots) = Slots::of(word(part.at)?) else { return Ok(Found::Free(None)) };
-    if slots.log > MOST {
-        return Err(store.damaged("size of a table"));
-    }
+    let Some(slots) = Slots::of(store, word(part.at)?)? else { return Ok(Found::Free(None)) };
     let (tag, mask) = (tag_of(hash), slots.count() - 1);
     let mut index = tag & mask;
     let mut gone = None;
@@ -159,10 +162,7 @@ pub(crate) fn each(
     word: impl Fn(u64) -> Result<u64>,
     mut f: impl FnMut(u64, Entry) -> Result<ControlFlow<()>>,
 ) -> Result<()> {
-    let Some(slots) = Slots::of(word(part.at)?) else { return Ok(()) };
-    if slots.log > MOST {
-        return Err(store.damaged("size of a table"));
-    }
+    let Some(slots) = Slots::of(store, word(part.at)?)? else { return Ok(()) };
     for index in 0..slots.count() {
         let slot = word(slots.slot(index))?;
         if slot != 0 && slot != GONE {
@@ -205,9 +205,9 @@ impl Transaction<'_> {
             }
             Found::Free(free) => {
                 let used = self.get(part.at + 16)?;
-                let slots = Slots::of(self.get(part.at)?);
+                let slots = Slots::of(self.store(), self.get(part.at)?)?;
                 let (slot, was_gone) = match (free, slots) {
-                    (Some(free), Some(slots)) if free.1 || (used + 1) * 4 <= slots.count() * 3 => free,
+                    (Some(free), Some(slots)) if free.1 || used < slots.count() / 4 * 3 => free,
                     _ => (self.rebuild(part, domain, hash)?, false),
                 };
                 let block = self.new_block(domain, bytes, header)?;
@@ -256,7 +256,9 @@ impl Transaction<'_> {
 
     /// Takes the key's entry away.
     pub(crate) fn remove(&mut self, part: Part, domain: usize, slot: u64, entry: Entry) -> Result<()> {
-        let Some(slots) = Slots::of(self.get(part.at)?) else { return Err(self.store().damaged("table")) };
+        let Some(slots) = Slots::of(self.store(), self.get(part.at)?)? else {
+            return Err(self.store().damaged("table"));
+        };
         // If nothing follows, nobody has to look further.
         let index = (slot - slots.slot(0)) / 8;
         let next = self.get(slots.slot((index + 1) & (slots.count() - 1)))?;
@@ -274,7 +276,7 @@ impl Transaction<'_> {
     /// that hash.
     #[cold]
     fn rebuild(&mut self, part: Part, domain: usize, hash: u64) -> Result<u64> {
-        let old = Slots::of(self.get(part.at)?);
+        let old = Slots::of(self.store(), self.get(part.at)?)?;
         let count = self.get(part.at + 8)?.min(1 << MOST);
         // Half full at most, so that it is some time to the next; small ones less, since what they leave is used by others
         // of their size only.
@@ -316,21 +318,8 @@ impl Transaction<'_> {
 
     /// Takes all entries and the table away.
     pub(crate) fn clear(&mut self, part: Part, domain: usize) -> Result<()> {
-        let Some(slots) = Slots::of(self.get(part.at)?) else { return Ok(()) };
-        let mut freed = Vec::new();
-        each(
-            self.store(),
-            part,
-            |position| self.get(position),
-            |_, entry| {
-                freed.push(entry);
-                Ok(ControlFlow::Continue(()))
-            },
-        )?;
-        for entry in freed {
-            self.free(domain, entry.block, entry.len());
-        }
-        self.free(domain, slots.block, slots.len());
+        let Some(slots) = Slots::of(self.store(), self.get(part.at)?)? else { return Ok(()) };
+        self.discard_table(domain, slots.block, slots.count());
         (0..3).for_each(|word| self.set(part.at + 8 * word, 0));
         Ok(())
     }

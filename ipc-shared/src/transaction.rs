@@ -6,6 +6,8 @@
 //! 4. One store makes the log valid: the commit.
 //! 5. Make the changes, set the log back, release the locks.
 //!
+//! If it is one word of one domain that changes, it needs no log: to store it is the commit.
+//!
 //! Killed before the commit, nothing has happened: also what the allocator would have changed is only in the log. Killed
 //! after it, whoever gets one of the locks finds that its owner died, and makes the changes first, again if need be: they
 //! are words with their positions, so that twice is as good as once. Each other domain knows its leader, and whoever gets
@@ -25,11 +27,13 @@ use ipc_lock::raw::{Acquired, identity};
 
 use crate::arena::Run;
 use crate::heap::class_of;
-use crate::layout::{self, Change, DOMAINS, Domain, LOG, PAGE};
+use crate::layout::{self, ARENA_LOG, Change, DOMAINS, Domain, LOG, LONG_LOG, PAGE};
 use crate::store::Store;
 
 /// More changes than this are looked up in a table.
 const FEW: usize = 48;
+/// To take a run of pages or to give one back is no more changes than this.
+const RUN: usize = 400;
 
 thread_local! {
     /// Memory that each thread keeps for changes.
@@ -81,52 +85,16 @@ impl Store {
         };
         transaction.changes.clear();
         for domain in bits(domains) {
-            self.lock(domain, me.id().word());
-            transaction.domains |= 1 << domain;
+            transaction.lock(domain);
         }
         // Who reads what is written from here on, without the lock, sees the version that came before.
         fence(Ordering::Release);
+        for domain in bits(domains) {
+            if self.root().domains[domain].trash.load(Ordering::Relaxed) != 0 {
+                transaction.sweep(domain)?;
+            }
+        }
         Ok(transaction)
-    }
-
-    #[inline]
-    fn lock(&self, index: usize, me: u32) {
-        let domain = &self.root().domains[index];
-        if domain.lock.lock(self.segment(), me) == Acquired::OwnerDied {
-            self.recover(index, me);
-        }
-    }
-
-    /// Finishes what the last owner of the lock had committed.
-    #[cold]
-    fn recover(&self, index: usize, me: u32) {
-        let domain = &self.root().domains[index];
-        make(self.segment(), domain, &self.root().domains);
-        self.follow(domain.leader.load(Ordering::Relaxed), me);
-    }
-
-    /// Sees to it that the changes of the leader's transaction have been made.
-    #[cold]
-    fn follow(&self, leader: u64, me: u32) {
-        let domains = &self.root().domains;
-        let Some(domain) = (leader as u32 as usize).checked_sub(1).and_then(|index| domains.get(index))
-        else {
-            return;
-        };
-        loop {
-            let state = domain.state.load(Ordering::Acquire);
-            if state >> 32 != leader >> 32 || state as u32 == 0 {
-                return;
-            }
-            match domain.lock.try_lock(self.segment(), me) {
-                Some(_) => {
-                    make(self.segment(), domain, domains);
-                    domain.lock.unlock();
-                }
-                // Somebody is just making them.
-                None => std::thread::sleep(Duration::from_micros(100)),
-            }
-        }
     }
 }
 
@@ -158,6 +126,51 @@ fn make(segment: &Segment, domain: &Domain, domains: &[Domain; DOMAINS]) {
 }
 
 impl<'a> Transaction<'a> {
+    #[inline]
+    fn lock(&mut self, index: usize) {
+        let domain = &self.store.root().domains[index];
+        let acquired = domain.lock.lock(self.segment(), self.me.id().word());
+        self.domains |= 1 << index;
+        if acquired == Acquired::OwnerDied {
+            self.recover(domain);
+        }
+    }
+
+    /// Finishes what the last owner of the lock had committed.
+    #[cold]
+    fn recover(&self, domain: &Domain) {
+        make(self.segment(), domain, &self.store.root().domains);
+        self.follow(domain.leader.load(Ordering::Relaxed));
+        // It may have been about to change one word, or just done it.
+        let version = domain.version.load(Ordering::Relaxed);
+        domain.version.store(version.next_multiple_of(2), Ordering::Release);
+    }
+
+    /// Sees to it that the changes of the leader's transaction have been made.
+    #[cold]
+    fn follow(&self, leader: u64) {
+        let domains = &self.store.root().domains;
+        let index = (leader as u32 as usize).wrapping_sub(1);
+        let Some(domain) = domains.get(index) else { return };
+        if self.domains >> index & 1 != 0 {
+            return make(self.segment(), domain, domains);
+        }
+        loop {
+            let state = domain.state.load(Ordering::Acquire);
+            if state >> 32 != leader >> 32 || state as u32 == 0 {
+                return;
+            }
+            match domain.lock.try_lock(self.segment(), self.me.id().word()) {
+                Some(_) => {
+                    make(self.segment(), domain, domains);
+                    domain.lock.unlock();
+                }
+                // Somebody is just making them.
+                None => std::thread::sleep(Duration::from_micros(100)),
+            }
+        }
+    }
+
     pub(crate) fn store(&self) -> &'a Store {
         self.store
     }
@@ -217,11 +230,10 @@ impl<'a> Transaction<'a> {
             return;
         }
         let arena = &self.store.root().arena;
-        let me = self.me.id().word();
-        let acquired = arena.lock.lock(self.segment(), me);
+        let acquired = arena.lock.lock(self.segment(), self.me.id().word());
         self.arena = true;
         if acquired == Acquired::OwnerDied {
-            self.store.follow(arena.leader.load(Ordering::Relaxed), me);
+            self.follow(arena.leader.load(Ordering::Relaxed));
         }
         fence(Ordering::Release);
     }
@@ -247,19 +259,27 @@ impl<'a> Transaction<'a> {
     /// Makes the changes, all of them or, with an error, none.
     #[inline]
     pub(crate) fn commit(mut self) -> Result<()> {
-        let scratch = self.free_all()?;
-        let log = match scratch {
-            None => layout::log(self.leader()),
-            Some((page, run)) => {
-                // Nobody else can take the pages before this transaction is over: to them, they are free all the time.
-                self.give(page, run)?;
-                self.store.pages_at(page)
-            }
-        };
+        self.apply()
+    }
+
+    /// The same, and keeps the locks for more.
+    #[inline]
+    pub(crate) fn apply(&mut self) -> Result<()> {
+        if let [(position, word)] = self.changes[..]
+            && self.freed.is_empty()
+            && self.domains.is_power_of_two()
+            && !self.arena
+        {
+            self.changes.clear();
+            return self.change_one(position, word);
+        }
+        let log = self.free_all()?;
         if !self.changes.is_empty() {
             self.write_log(log)?;
             let root = self.store.root();
             make(self.segment(), &root.domains[self.leader()], &root.domains);
+            self.changes.clear();
+            self.index = None;
         }
         // Before anybody else can take them.
         for part in std::mem::take(&mut self.released) {
@@ -269,49 +289,48 @@ impl<'a> Transaction<'a> {
         Ok(())
     }
 
-    /// Frees what is to be freed; pages for the log, if its own place will not do.
-    fn free_all(&mut self) -> Result<Option<(u64, u64)>> {
+    #[inline]
+    fn change_one(&self, position: u64, word: u64) -> Result<()> {
+        let place = self.segment().at::<AtomicU64>(position)?;
+        let version = &self.store.root().domains[self.leader()].version;
+        let before = version.load(Ordering::Relaxed);
+        version.store(before | 1, Ordering::Relaxed);
+        fence(Ordering::Release);
+        place.store(word, Ordering::Relaxed);
+        version.store((before | 1).wrapping_add(1), Ordering::Release);
+        Ok(())
+    }
+
+    /// Frees what is to be freed; where there is room for a log of all changes.
+    fn free_all(&mut self) -> Result<u64> {
         let freed = std::mem::take(&mut self.freed);
-        // A small block that is freed takes two changes, a large one mostly some more, but at times many.
-        let is_long = self.changes.len() + 2 * freed.len() > LOG;
-        let scratch = if is_long { Some(self.scratch(&freed)?) } else { None };
-        if freed.is_empty() {
-            return Ok(scratch);
-        }
-        let before = freed.iter().any(|freed| class_of(freed.len).is_none()).then(|| self.changes.clone());
-        let free = |transaction: &mut Self| {
-            freed.iter().try_for_each(|freed| transaction.free_now(freed.domain, freed.position, freed.len))
+        let runs = freed.iter().filter(|freed| class_of(freed.len).is_none()).count();
+        let most = self.changes.len() + 2 * freed.len() + runs * RUN;
+        let (log, room, scratch) = if most <= LOG {
+            (layout::log(self.leader()), LOG, None)
+        } else if most <= LONG_LOG {
+            self.lock_arena();
+            (ARENA_LOG, LONG_LOG, None)
+        } else {
+            // Free before the transaction, and free after it.
+            let room = most + 2 * RUN;
+            let pages = ((room * size_of::<Change>()) as u64).div_ceil(PAGE);
+            let page = self.take(pages, Run::Large { pages })?;
+            (self.store.pages_at(page), room, Some((page, pages)))
         };
-        free(self)?;
-        if scratch.is_some() || self.changes.len() <= LOG {
-            return Ok(scratch);
+        for block in freed {
+            self.free_now(block.domain, block.position, block.len)?;
         }
-        // Once more, since pages that are only just being freed cannot have the log.
-        self.changes = before.unwrap_or_default();
-        self.index = None;
-        if self.changes.len() > FEW {
-            self.note();
+        if let Some((page, pages)) = scratch {
+            // Nobody else can take the pages before this transaction is over: to them, they are free all the time.
+            self.give(page, pages)?;
         }
-        self.released.clear();
-        let scratch = self.scratch(&freed)?;
-        free(self)?;
-        Ok(Some(scratch))
+        if self.changes.len() > room { Err(self.store.damaged("length of a log")) } else { Ok(log) }
     }
 
     #[inline]
     fn leader(&self) -> usize {
         self.domains.trailing_zeros() as usize % DOMAINS
-    }
-
-    /// Pages for a long log: free before the transaction, and free after it.
-    #[cold]
-    fn scratch(&mut self, freed: &[Freed]) -> Result<(u64, u64)> {
-        // A run that is given back takes some changes for each size of run that it is joined with.
-        let runs = freed.iter().filter(|freed| class_of(freed.len).is_none()).count() + 2;
-        let most = self.changes.len() + 2 * freed.len() + runs * layout::ORDERS * 12;
-        let pages = ((most * size_of::<Change>()) as u64).div_ceil(PAGE);
-        let page = self.take(pages, Run::Large { pages })?;
-        Ok((page, pages))
     }
 
     #[inline]

@@ -87,8 +87,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
             })?;
             for (slot, entry) in gone {
                 transaction.remove(part, domain, slot, entry)?;
+                transaction.apply()?;
             }
-            transaction.commit()?;
         }
         Ok(())
     }
@@ -137,7 +137,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
 }
 
 impl<K, V> Dict<K, V> {
-    /// Takes all entries away, at once.
+    /// Takes all entries away, at once. It needs no memory.
     ///
     /// # Errors
     /// See [`Dict`]; nothing has changed then.
@@ -145,11 +145,13 @@ impl<K, V> Dict<K, V> {
         let mut transaction = self.store().begin(ALL)?;
         self.object.check_there()?;
         self.clear_in(&mut transaction)?;
-        transaction.commit()
+        transaction.commit()?;
+        self.sweep()
     }
 
     /// Takes the dictionary itself away, and gives its memory back to its [`Manager`](crate::Manager). All other handles
-    /// are refused from then on. What is not deleted goes with the manager; so does what lay in this one's values.
+    /// are refused from then on. What is not deleted goes with the manager; so does what lay in this one's values. It
+    /// needs no memory.
     ///
     /// # Errors
     /// See [`Dict`]; nothing has changed then.
@@ -158,10 +160,16 @@ impl<K, V> Dict<K, V> {
         self.object.check_there()?;
         self.clear_in(&mut transaction)?;
         self.object.delete(&mut transaction)?;
-        transaction.commit()
+        transaction.commit()?;
+        self.sweep()
     }
 
     fn clear_in(&self, transaction: &mut Transaction<'_>) -> Result<()> {
         (0..DOMAINS).try_for_each(|domain| transaction.clear(self.object.part(domain), domain))
+    }
+
+    /// Frees what was there, a part at a time: whoever locks one does.
+    fn sweep(&self) -> Result<()> {
+        (0..DOMAINS).try_for_each(|domain| self.store().begin(1 << domain).map(drop))
     }
 }

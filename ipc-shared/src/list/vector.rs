@@ -10,6 +10,9 @@ use crate::object::{DATA, Kind, Object};
 use crate::store::Store;
 use crate::transaction::Transaction;
 
+/// So many elements move up when one before them is taken away; if there are more, a new vector is cheaper.
+const FEW: u64 = 500;
+
 /// What a list has: three words, from [`DATA`] on.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Vector {
@@ -107,6 +110,26 @@ impl Object {
         self.free_element(transaction, old)
     }
 
+    /// Takes an element out of the vector, where it is if few follow.
+    pub(crate) fn take_out(
+        &self,
+        transaction: &mut Transaction<'_>,
+        vector: Vector,
+        index: u64,
+    ) -> Result<()> {
+        if vector.len - index > FEW {
+            let mut positions = self.positions(transaction, vector)?;
+            positions.remove(index as usize);
+            return self.rebuild(transaction, vector, &positions);
+        }
+        for index in index..vector.len - 1 {
+            let next = transaction.get(vector.slot(index + 1))?;
+            transaction.set(vector.slot(index), next);
+        }
+        self.set_len(transaction, vector.len - 1);
+        Ok(())
+    }
+
     pub(crate) fn set_len(&self, transaction: &mut Transaction<'_>, len: u64) {
         transaction.set(self.at + DATA + 16, len);
     }
@@ -153,14 +176,10 @@ impl Object {
         Ok(())
     }
 
-    pub(crate) fn clear_list(&self, transaction: &mut Transaction<'_>, vector: Vector) -> Result<()> {
-        for block in self.positions(transaction, vector)? {
-            self.free_element(transaction, block)?;
-        }
+    pub(crate) fn clear_list(&self, transaction: &mut Transaction<'_>, vector: Vector) {
         if vector.capacity > 0 {
-            transaction.free(self.list_domain(), vector.block, vector.bytes());
+            transaction.discard_vector(self.list_domain(), vector.block, vector.len);
         }
         [0, 8, 16].into_iter().for_each(|offset| transaction.set(self.at + DATA + offset, 0));
-        Ok(())
     }
 }

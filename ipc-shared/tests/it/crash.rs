@@ -16,6 +16,9 @@ walks! {
     a_dictionary_survives_a_kill_anywhere "dict"
     plain_data_survives_a_kill_anywhere "plain"
     a_list_survives_a_kill_anywhere "list"
+    a_manager_survives_a_kill_anywhere "manager"
+    a_namespace_survives_a_kill_anywhere "namespace"
+    nested_containers_survive_a_kill_anywhere "nested"
     its_memory_survives_a_kill_anywhere "memory"
     a_recovery_survives_a_kill_anywhere "recovery"
 }

@@ -245,6 +245,43 @@ fn without_memory_an_insert_fails_and_the_old_value_stays() {
     assert_eq!(dict.get(&7).unwrap(), Some(vec![4; 300]));
 }
 
+/// As many as there is memory for, of so many bytes each, after one that takes the rest.
+fn full(size: usize) -> Dict<u64, Vec<u8>> {
+    let dict: Dict<u64, Vec<u8>> = Dict::with_max_memory(2 << 20).unwrap();
+    for size in [size, 2000, 700, 300, 100, 40, 20, 1] {
+        let base = 1_000_000 * size as u64;
+        (0..).find(|key| dict.insert(base + key, vec![size as u8; size]).is_err()).unwrap();
+    }
+    dict
+}
+
+#[test]
+fn a_full_dictionary_can_be_emptied() {
+    for size in [20, 400, 3_000, 9_000, 200_000] {
+        let keys = |dict: &Dict<u64, Vec<u8>>| dict.keys().unwrap();
+        let dict = full(size);
+        keys(&dict).iter().for_each(|key| assert!(dict.remove(key).unwrap().is_some()));
+        dict.check().unwrap();
+        let dict = full(size);
+        keys(&dict).iter().for_each(|key| assert_eq!(dict.update(key, |_| None).unwrap(), None));
+        dict.check().unwrap();
+        let dict = full(size);
+        keys(&dict).iter().for_each(|_| assert!(dict.pop_item().unwrap().is_some()));
+        assert!(dict.is_empty().unwrap());
+        let dict = full(size);
+        dict.retain(|_, _| false).unwrap();
+        dict.check().unwrap();
+        let dict = full(size);
+        dict.clear().unwrap();
+        dict.check().unwrap();
+        assert!(dict.is_empty().unwrap());
+        let base = 1_000_000 * size as u64;
+        assert!((base..base + 1000).any(|key| dict.insert(key, vec![1; size]).is_ok()), "{size}");
+        let dict = full(size);
+        dict.delete().unwrap();
+    }
+}
+
 #[test]
 fn a_deleted_dictionary_refuses() {
     let dict = words("one two");

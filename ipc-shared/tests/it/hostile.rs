@@ -10,6 +10,10 @@ use crate::help::alone;
 /// Words of all that is there at the start, and of the first objects.
 const WORDS: u64 = (1 << 17) / 8;
 
+/// Where the domains are, and how long one is.
+const DOMAINS: u64 = 16896;
+const DOMAIN: u64 = 1408;
+
 fn use_all(manager: &Manager) {
     let _ = manager.check();
     let _ = manager.stats();
@@ -85,8 +89,7 @@ fn attack(seed: u64, count: u64, most: u64) {
 /// Sets the locks' words back, of which garbage says that this process has them.
 fn unlock(segment: &ipc_core::Segment) {
     let me = segment.me().unwrap().word();
-    let size = 1408;
-    for lock in (0..64).map(|domain| 512 + domain * size).chain([128]) {
+    for lock in (0..64).map(|domain| DOMAINS + domain * DOMAIN + 48).chain([128]) {
         let word: &std::sync::atomic::AtomicU32 = segment.at(lock).unwrap();
         if word.load(Relaxed) == me {
             word.store(0, Relaxed);
@@ -114,7 +117,7 @@ fn damage_is_reported() {
     // What stands behind the locks in each domain: lists of free blocks.
     for domain in 0..64_u64 {
         for class in 0..4 {
-            let word: &AtomicU64 = segment.at(512 + domain * 1408 + 112 + class * 8).unwrap();
+            let word: &AtomicU64 = segment.at(DOMAINS + domain * DOMAIN + 128 + class * 8).unwrap();
             let old = word.load(Relaxed);
             if old != 0 {
                 word.store(old + 16, Relaxed);

@@ -1,7 +1,7 @@
 //! What a list does.
 
 use ipc_crash_test::soak::Random;
-use ipc_shared::List;
+use ipc_shared::{Dict, List, Manager};
 
 use crate::help::{alone, fork, join, spawn};
 
@@ -64,6 +64,42 @@ fn an_index_that_is_too_large_is_named() {
     }
     assert!(list.insert(3, &1).is_err());
     assert_eq!(list.get(2).unwrap(), None);
+}
+
+/// As many elements as there is memory for, of so many bytes each.
+fn full(size: usize) -> (Manager, List<Vec<u8>>) {
+    let manager = Manager::with_max_memory(1 << 20).unwrap();
+    let list: List<Vec<u8>> = manager.list().unwrap();
+    while list.push(&vec![7; size]).is_ok() {}
+    let others: Dict<u32, Vec<u8>> = manager.dict().unwrap();
+    for size in [3_000, 700, 300, 100, 30, 1] {
+        let base = 1_000_000 * size as u32;
+        (0..).find(|key| others.insert(base + key, vec![7; size]).is_err()).unwrap();
+    }
+    (manager, list)
+}
+
+#[test]
+fn a_full_list_can_be_emptied() {
+    for size in [2_000, 9_000, 100_000] {
+        let (manager, list) = full(size);
+        while list.pop().unwrap().is_some() {}
+        manager.check().unwrap();
+        let (manager, list) = full(size);
+        while !list.is_empty().unwrap() {
+            list.remove(0).unwrap();
+        }
+        manager.check().unwrap();
+        let (manager, list) = full(size);
+        list.clear().unwrap();
+        manager.check().unwrap();
+        let (manager, list) = full(size);
+        list.delete().unwrap();
+        manager.check().unwrap();
+    }
+    let (manager, list) = full(10);
+    list.clear().unwrap();
+    manager.check().unwrap();
 }
 
 #[test]

@@ -6,34 +6,35 @@ use super::{Dict, Entry, HashMap, RECOVERY, Scene, Walk};
 
 pub(super) const CASES: &[Entry] = &[
     ("dict: insert", [1, 101], insert),
-    ("dict: insert the first", [7, 2503], insert_first),
+    ("dict: insert the first", [89, 2503], insert_first),
     ("dict: replace in place", [1, 211], replace_in_place),
-    ("dict: replace by a longer one", [3, 1009], replace_longer),
+    ("dict: replace by a longer one", [29, 1009], replace_longer),
     ("dict: remove", [1, 211], remove),
     ("dict: update", [1, 211], update),
-    ("dict: update, and remove", [1, 211], update_to_nothing),
-    ("dict: compare and swap", [1, 401], compare_and_swap),
-    ("dict: update 2", [5, 4001], update_two),
-    ("dict: update 20, with a long log", [211, 90001], update_many),
-    ("dict: insert, and the table grows", [11, 2503], grow),
-    ("dict: clear", [41, 6007], clear),
-    ("dict: retain", [101, 20011], retain),
-    ("dict: pop_item", [1, 401], pop_item),
-    ("dict: get", [1, 211], get),
-    ("dict: items", [101, 5003], items),
-    ("dict: delete", [53, 8009], delete),
-    ("memory: insert, and a new slab", [11, 1009], new_slab),
-    ("memory: insert a large one", [31, 20011], insert_large),
-    ("memory: replace a large one", [53, 60013], replace_large),
-    ("memory: remove a large one, whose memory is given back", [53, 20011], remove_large),
-    ("memory: created", [307, 40009], create),
-    ("memory: created with a name", [401, 40009], create_named),
-    ("memory: opened by its name", [101, 5003], open),
-    ("recovery of a killed insert", [31, 307], recover_insert),
-    ("recovery of a killed replace", [31, 1009], recover_replace),
-    ("recovery of a killed update 2", [101, 6007], recover_two),
-    ("recovery of a killed growth", [101, 1501], recover_growth),
-    ("recovery of a killed clear with a long log", [4001, 60013], recover_clear),
+    ("dict: update, and remove", [3, 211], update_to_nothing),
+    ("dict: compare and swap", [11, 401], compare_and_swap),
+    ("dict: get or insert", [29, 401], get_or_insert),
+    ("dict: update 2", [211, 4001], update_two),
+    ("dict: update 20, with a long log", [10007, 90001], update_many),
+    ("dict: insert 4, and tables grow", [101, 2503], grow),
+    ("dict: insert 4, and tables are rebuilt without those removed", [79, 2503], rehash),
+    ("dict: clear", [503, 6007], clear),
+    ("dict: retain", [1009, 20011], retain),
+    ("dict: pop_item", [11, 401], pop_item),
+    ("dict: get", [3, 211], get),
+    ("dict: items", [151, 5003], items),
+    ("dict: delete", [503, 8009], delete),
+    ("memory: insert, and a new slab", [29, 1009], new_slab),
+    ("memory: insert a large one", [1409, 20011], insert_large),
+    ("memory: replace a large one", [10007, 60013], replace_large),
+    ("memory: remove a large one, whose memory is given back", [1409, 20011], remove_large),
+    ("memory: created", [1409, 40009], create),
+    ("recovery of a killed insert", [101, 307], recover_insert),
+    ("recovery of a killed replace", [211, 1009], recover_replace),
+    ("recovery of a killed update 2", [607, 6007], recover_two),
+    ("recovery of a killed growth", [211, 1501], recover_growth),
+    ("recovery of a killed insert, and a new slab", [211, 1009], recover_new_slab),
+    ("recovery of a killed update 5 with a long log", [2003, 6007], recover_five),
 ];
 
 type Words = Dict<String, String>;
@@ -132,6 +133,10 @@ fn compare_and_swap(walk: Walk) -> Report {
     run(walk, few, |dict| assert!(dict.compare_and_swap("1", Some(&text(1)), Some(text(7))).unwrap()))
 }
 
+fn get_or_insert(walk: Walk) -> Report {
+    run(walk, few, |dict| _ = dict.get_or_insert_with("new".into(), || text(7)).unwrap())
+}
+
 fn two(dict: &Words) {
     let swap = |values: &mut [Option<String>]| values.swap(0, 1);
     dict.update_many(&["1", "4"], swap).unwrap();
@@ -160,23 +165,34 @@ fn full() -> Scene<Words> {
     filled(384)
 }
 
-/// Into tables of 8 slots, of which 6 can be used: some of these grow.
-fn fill(dict: &Words) {
-    (1000..1004).for_each(|key| put(dict, key, "new"));
+/// The same, and then only 4 entries are left: where many others were, their slots still count.
+fn emptied() -> Scene<Words> {
+    let scene = full();
+    (4..384).for_each(|key| _ = scene.lock.remove(&key.to_string()).unwrap());
+    scene
 }
 
-fn grow(walk: Walk) -> Report {
-    // Each insert is a step of its own, so the survivor accepts any number of them.
-    let check = |scene: &Scene<Words>, outcome: Outcome| {
+/// Into tables of 8 slots, of which 6 can be used: some of these become others. Each insert is a step of its own.
+fn fill(walk: Walk, setup: fn() -> Scene<Words>) -> Report {
+    let before = model(&setup().lock);
+    let check = move |scene: &Scene<Words>, outcome: Outcome| {
         let found = model(&scene.lock);
         let new = (1000..1004).take_while(|key| found.contains_key(&key.to_string())).count();
         assert!(outcome != Outcome::Completed || new == 4, "torn: {new}");
-        assert_eq!(found.len(), 384 + new, "wrong length");
-        assert!((0..384).all(|key| found[&key.to_string()] == text(key)), "torn");
+        assert_eq!(found.len(), before.len() + new, "wrong length");
+        assert!(before.iter().all(|(key, value)| found[key] == *value), "torn");
         scene.lock.check().unwrap_or_else(|error| panic!("damaged: {error}"));
         works(&scene.lock);
     };
-    test(walk, full, fill).check(check).run()
+    test(walk, setup, |dict| (1000..1004).for_each(|key| put(dict, key, "new"))).check(check).run()
+}
+
+fn grow(walk: Walk) -> Report {
+    fill(walk, full)
+}
+
+fn rehash(walk: Walk) -> Report {
+    fill(walk, emptied)
 }
 
 fn clear(walk: Walk) -> Report {
@@ -255,48 +271,6 @@ fn create(walk: Walk) -> Report {
     run(walk, few, victim)
 }
 
-fn name() -> String {
-    format!("kill-{}", std::process::id())
-}
-
-fn create_named(walk: Walk) -> Report {
-    let name = name();
-    let victim = {
-        let name = name.clone();
-        move |_: &Scene<()>, step: ipc_crash_test::Step<'_>| step.run(|| _ = Words::create(&name).unwrap())
-    };
-    let check = move |_: &Scene<()>, _: Outcome| {
-        if let Ok(dict) = Words::open(&name) {
-            dict.check().unwrap_or_else(|error| panic!("damaged: {error}"));
-            works(&dict);
-        }
-        drop(Words::create(&name).unwrap_or_else(|error| panic!("the name is taken: {error}")));
-    };
-    walk.of(|| Scene::new(())).victim(victim).check(check).run()
-}
-
-fn open(walk: Walk) -> Report {
-    let name = name();
-    let setup = {
-        let name = name.clone();
-        move || {
-            let dict = Words::create(&name).unwrap();
-            put(&dict, 1, "one");
-            Scene::new(dict)
-        }
-    };
-    let victim = {
-        let name = name.clone();
-        move |_: &Scene<Words>, step: ipc_crash_test::Step<'_>| step.run(|| _ = Words::open(&name).unwrap())
-    };
-    let check = move |scene: &Scene<Words>, _: Outcome| {
-        assert_eq!(scene.lock.get("1").unwrap().as_deref(), Some("one"), "wrong value");
-        assert!(Words::open(&name).is_ok());
-        works(&scene.lock);
-    };
-    walk.of(setup).victim(victim).check(check).run()
-}
-
 /// Another process repairs what the victim left, and is killed while doing so: it takes the locks of those keys.
 fn recover(walk: Walk, setup: fn() -> Scene<Words>, change: Change, keys: &'static [&str]) -> Report {
     let test = test(walk, setup, change).check(check(setup, change)).recoverer(move |scene, step| {
@@ -322,6 +296,21 @@ fn recover_growth(walk: Walk) -> Report {
     recover(walk, full, |dict| put(dict, 1000, "new"), &["1000"])
 }
 
-fn recover_clear(walk: Walk) -> Report {
-    recover(walk, || filled(40), |dict| dict.clear().unwrap(), &["7", "21"])
+fn recover_new_slab(walk: Walk) -> Report {
+    recover(walk, few, |dict| put(dict, 1, &"x".repeat(1000)), &["1"])
+}
+
+/// Values of 16 words, all of which change where they are.
+fn five() -> Scene<Words> {
+    let scene = few();
+    (0..5).for_each(|key| put(&scene.lock, key, &"x".repeat(120)));
+    scene
+}
+
+fn recover_five(walk: Walk) -> Report {
+    let change = |dict: &Words| {
+        let keys = ["0", "1", "2", "3", "4"];
+        dict.update_many(&keys, |values| values.fill(Some("y".repeat(120)))).unwrap();
+    };
+    recover(walk, five, change, &["2", "4"])
 }

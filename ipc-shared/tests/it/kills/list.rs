@@ -6,16 +6,19 @@ use ipc_shared::List;
 use super::{Entry, Scene, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("list: push", [1, 307], push),
-    ("list: push, and the vector grows", [3, 1009], push_and_grow),
-    ("list: pop", [1, 307], pop),
-    ("list: set", [3, 1009], set),
-    ("list: update", [3, 1009], update),
-    ("list: insert", [5, 1009], insert),
-    ("list: remove", [5, 1009], remove),
-    ("list: extend", [31, 10007], extend),
-    ("list: sort", [31, 10007], sort),
-    ("list: clear", [11, 4001], clear),
+    ("list: push", [79, 307], push),
+    ("list: push, and the vector grows", [173, 1009], push_and_grow),
+    ("list: pop", [3, 307], pop),
+    ("list: set", [31, 1009], set),
+    ("list: update", [7, 1009], update),
+    ("list: insert", [173, 1009], insert),
+    ("list: remove", [11, 1009], remove),
+    ("list: extend", [1409, 10007], extend),
+    ("list: sort", [131, 10007], sort),
+    ("list: reverse", [47, 10007], reverse),
+    ("list: retain", [83, 10007], retain),
+    ("list: get", [1, 307], get),
+    ("list: clear", [37, 4001], clear),
 ];
 
 type Words = List<String>;
@@ -84,6 +87,18 @@ fn extend(walk: Walk) -> Report {
 
 fn sort(walk: Walk) -> Report {
     run(walk, 9, |list| list.sort().unwrap())
+}
+
+fn reverse(walk: Walk) -> Report {
+    run(walk, 5, |list| list.reverse().unwrap())
+}
+
+fn retain(walk: Walk) -> Report {
+    run(walk, 5, |list| list.retain(|element| element.as_str() > "element 4").unwrap())
+}
+
+fn get(walk: Walk) -> Report {
+    run(walk, 5, |list| assert!(list.get(3).unwrap().is_some()))
 }
 
 fn clear(walk: Walk) -> Report {
