@@ -5,6 +5,7 @@
 
 mod joinable;
 mod queue;
+mod shared;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 pub use joinable::joinable;
 pub use queue::queue;
+pub use shared::shared;
 
 /// What a deadline in the operations leaves them.
 const MOMENT: Duration = Duration::from_micros(50);

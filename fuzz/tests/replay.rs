@@ -22,3 +22,8 @@ fn garbage_in_a_queue_is_survived() {
 fn garbage_in_a_joinable_queue_is_survived() {
     replay("joinable", ipc_fuzz::joinable);
 }
+
+#[test]
+fn garbage_in_a_manager_is_survived() {
+    replay("shared", ipc_fuzz::shared);
+}

@@ -1,5 +1,7 @@
 //! Operations as kill tests, in a table: each can be walked densely, or in passing.
 
+use std::time::Duration;
+
 use crate::kill_test::KillTest;
 use crate::report::{Report, WalkEnd};
 use crate::scene::Scene;
@@ -37,7 +39,9 @@ pub struct Walk {
 impl Walk {
     /// A test of which the victim, the recoverer, the waiters and the check are still missing.
     pub fn of<'a, L>(self, setup: impl Fn() -> Scene<L> + 'a) -> KillTest<'a, Scene<L>> {
-        KillTest::new(self.name, setup).stride(self.stride).start_at(self.start_at).max_steps(self.max_steps)
+        let test = KillTest::new(self.name, setup).stride(self.stride).start_at(self.start_at);
+        // Others may be busy on the same machine.
+        test.max_steps(self.max_steps).deadline(Duration::from_secs(10))
     }
 }
 

@@ -165,7 +165,7 @@ impl<'a> Census<'a> {
             for index in 0..slots.count() {
                 gone += u64::from(self.transaction.get(slots.slot(index))? == GONE);
             }
-            self.holds("number of used slots", count + gone == used && used * 4 <= slots.count() * 3)?;
+            self.holds("number of used slots", count + gone == used && used * 8 <= slots.count() * 7)?;
             for (slot, entry) in entries {
                 self.own(domain, entry.block, entry.len())?;
                 let mut key = Vec::new();

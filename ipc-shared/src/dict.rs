@@ -65,14 +65,17 @@ const KEPT: usize = 1 << 20;
 
 /// Runs `f` with two buffers, the first empty. A value's own code may run meanwhile, and use a dictionary in turn: it gets
 /// others.
+#[inline]
 pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
-    let [mut one, mut other] = SCRATCH.take();
-    one.clear();
-    let result = f(&mut one, &mut other);
-    if one.capacity() <= KEPT && other.capacity() <= KEPT {
-        SCRATCH.set([one, other]);
-    }
-    result
+    SCRATCH.with(|scratch| {
+        let [mut one, mut other] = scratch.take();
+        one.clear();
+        let result = f(&mut one, &mut other);
+        if one.capacity() <= KEPT && other.capacity() <= KEPT {
+            scratch.set([one, other]);
+        }
+        result
+    })
 }
 
 handle!(Dict<K, V>);

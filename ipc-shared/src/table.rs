@@ -2,8 +2,8 @@
 //!
 //! A table is a [`Part`] of three words, and a block of 2^n slots. A slot is 0, or [`GONE`] where an entry was removed, or
 //! the position of an entry's block, divided by 8, with 24 bits of its key's hash above. They are looked at one after the
-//! other from the place that the hash gives, up to one that is 0. The slots that are not 0 never fill more than three
-//! quarters of the table.
+//! other from the place that the hash gives, up to one that is 0. The slots that are not 0 never fill more than seven
+//! eighths of the table.
 //!
 //! An entry is a block: its header, the bytes of the key and those of the value.
 
@@ -207,7 +207,7 @@ impl Transaction<'_> {
                 let used = self.get(part.at + 16)?;
                 let slots = Slots::of(self.store(), self.get(part.at)?)?;
                 let (slot, was_gone) = match (free, slots) {
-                    (Some(free), Some(slots)) if free.1 || used < slots.count() / 4 * 3 => free,
+                    (Some(free), Some(slots)) if free.1 || used < slots.count() / 8 * 7 => free,
                     _ => (self.rebuild(part, domain, hash)?, false),
                 };
                 let block = self.new_block(domain, bytes, header)?;

@@ -372,7 +372,7 @@ impl Drop for Transaction<'_> {
             }
         }
         if self.changes.capacity() <= 1 << 12 {
-            KEPT.set(std::mem::take(&mut self.changes));
+            KEPT.with(|kept| kept.set(std::mem::take(&mut self.changes)));
         }
     }
 }

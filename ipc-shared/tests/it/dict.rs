@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use ipc_core::{Segment, Spec};
 use ipc_crash_test::soak::Random;
 use ipc_shared::Dict;
 
@@ -226,6 +227,15 @@ fn another_type_is_refused_by_name() {
     let error = Dict::<String, String>::open(&name).unwrap_err().to_string();
     assert!(error.contains("Dict<alloc::string::String, u64>"), "{error}");
     assert_eq!(Dict::<String, u64>::open(&name).unwrap().get("one").unwrap(), Some(1));
+}
+
+#[test]
+fn another_version_is_refused() {
+    let name = unique("version");
+    let spec = Spec::new("store", 99).participants(1024).len(1 << 18);
+    let _segment = Segment::create(&name, &spec, |_| Ok(())).unwrap();
+    let error = Dict::<String, u64>::open(&name).unwrap_err().to_string();
+    assert!(error.contains("version") && error.contains("99"), "{error}");
 }
 
 #[test]

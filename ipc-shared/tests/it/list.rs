@@ -1,5 +1,7 @@
 //! What a list does.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ipc_crash_test::soak::Random;
 use ipc_shared::{Dict, List, Manager};
 
@@ -100,6 +102,22 @@ fn a_full_list_can_be_emptied() {
     let (manager, list) = full(10);
     list.clear().unwrap();
     manager.check().unwrap();
+}
+
+#[test]
+fn a_closure_that_panics_leaves_the_old_elements() {
+    let list: List<u8> = List::new().unwrap();
+    list.extend([3, 1, 2]).unwrap();
+    let panics = |element: &mut u8| {
+        *element = 9;
+        panic!("on purpose")
+    };
+    assert!(catch_unwind(AssertUnwindSafe(|| list.update(1, panics))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| list.sort_by(|_, _| panic!("on purpose")))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| list.retain(|_| panic!("on purpose")))).is_err());
+    assert_eq!(list.to_vec().unwrap(), [3, 1, 2]);
+    list.sort().unwrap();
+    list.check().unwrap();
 }
 
 #[test]

@@ -45,6 +45,28 @@ fn a_change_that_panics_is_none() {
 }
 
 #[test]
+fn a_change_of_an_array_that_panics_is_none() {
+    let array = Array::new(&[1_u32, 2, 3]).unwrap();
+    let one = || {
+        array.update(1, |element| {
+            *element = 9;
+            panic!("on purpose")
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(one)).is_err());
+    let all = || {
+        array.update_all(|all| {
+            all.fill(9);
+            panic!("on purpose")
+        })
+    };
+    assert!(catch_unwind(AssertUnwindSafe(all)).is_err());
+    assert_eq!(array.to_vec(), [1, 2, 3]);
+    array.set(1, 7).unwrap();
+    assert_eq!(array.get(1), Ok(7));
+}
+
+#[test]
 fn updates_are_one_step_for_all_processes() {
     alone(|| {
         let (small, large) = (Value::new(0_u64).unwrap(), Value::new([0_u64; 20]).unwrap());

@@ -6,26 +6,26 @@ use ipc_shared::{Dict, List, Manager, Namespace};
 use super::{Entry, Scene, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("manager: create with a name", [1811, 40009], create_named),
-    ("manager: open by its name", [83, 5003], open),
-    ("manager: make a dictionary", [5, 2003], make_dict),
-    ("manager: make a list", [11, 503], make_list),
-    ("manager: make a value", [11, 503], make_value),
-    ("manager: make a mutex", [29, 503], make_mutex),
-    ("manager: bind", [47, 2003], bind),
-    ("manager: find", [13, 503], find),
-    ("manager: unbind", [7, 503], unbind),
-    ("manager: delete a dictionary", [401, 8009], delete_dict),
-    ("manager: delete a list", [11, 2003], delete_list),
-    ("namespace: set", [11, 503], set),
-    ("namespace: set to another type", [41, 503], set_to_another),
-    ("namespace: get", [1, 307], get),
-    ("namespace: update", [7, 503], update),
-    ("namespace: remove", [7, 503], remove),
-    ("nested: insert a list", [19, 2003], insert_list),
-    ("nested: push to a list in a dictionary", [13, 2003], push_to_list),
-    ("nested: remove a list's entry", [11, 2003], remove_list),
-    ("nested: delete a dictionary with a list in it", [83, 8009], delete_outer),
+    ("manager: create with a name", [9059, 40009], create_named),
+    ("manager: open by its name", [419, 5003], open),
+    ("manager: make a dictionary", [29, 2003], make_dict),
+    ("manager: make a list", [59, 503], make_list),
+    ("manager: make a value", [59, 503], make_value),
+    ("manager: make a mutex", [149, 503], make_mutex),
+    ("manager: bind", [239, 2003], bind),
+    ("manager: find", [67, 503], find),
+    ("manager: unbind", [37, 503], unbind),
+    ("manager: delete a dictionary", [2011, 8009], delete_dict),
+    ("manager: delete a list", [59, 2003], delete_list),
+    ("namespace: set", [59, 503], set),
+    ("namespace: set to another type", [211, 503], set_to_another),
+    ("namespace: get", [7, 307], get),
+    ("namespace: update", [37, 503], update),
+    ("namespace: remove", [37, 503], remove),
+    ("nested: insert a list", [97, 2003], insert_list),
+    ("nested: push to a list in a dictionary", [67, 2003], push_to_list),
+    ("nested: remove a list's entry", [59, 2003], remove_list),
+    ("nested: delete a dictionary with a list in it", [419, 8009], delete_outer),
 ];
 
 /// A manager, and some of what it has.
@@ -57,7 +57,9 @@ impl Shop {
         let baskets = self.baskets.items().unwrap_or_default();
         let mut baskets: Vec<_> =
             baskets.into_iter().map(|(name, list)| (name, list.to_vec().unwrap())).collect();
-        (names.sort(), stock.sort(), baskets.sort());
+        names.sort();
+        stock.sort();
+        baskets.sort();
         let attribute = self.attributes.get::<u8>("name").map_err(|_| self.attributes.get::<String>("name"));
         let line = self.line.to_vec().ok();
         let stats = self.manager.stats().unwrap_or_else(|error| panic!("damaged: {error}"));
