@@ -309,7 +309,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         })
     }
 
-    /// Takes the element at that index away.
+    /// Takes the element at that index away. It needs no memory, unless more than 500 others follow.
     ///
     /// # Errors
     /// See [`List`]; there are not so many.
