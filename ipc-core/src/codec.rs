@@ -32,6 +32,7 @@ impl From<CodecError> for String {
 /// # Errors
 /// In the words of the value's own `Serialize`, if it is that which refuses; the bytes are then longer by what was written
 /// before.
+#[inline]
 pub fn encode<T: Serialize + ?Sized>(value: &T, bytes: &mut Vec<u8>) -> Result<(), CodecError> {
     let written = postcard::serialize_with_flavor(value, Append(bytes));
     written.map_err(|error| match value.serialize(Walk) {
@@ -94,6 +95,9 @@ fn explain(error: &postcard::Error) -> String {
 
 struct Append<'a>(&'a mut Vec<u8>);
 
+/// As long as a number at most.
+const SHORT: usize = 10;
+
 impl postcard::ser_flavors::Flavor for Append<'_> {
     type Output = ();
 
@@ -105,10 +109,16 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        self.0.extend_from_slice(bytes);
+        if bytes.len() <= SHORT {
+            // Most are numbers: a call takes longer than these.
+            self.0.extend(bytes.iter().copied());
+        } else {
+            self.0.extend_from_slice(bytes);
+        }
         Ok(())
     }
 
+    #[inline]
     fn finalize(self) -> postcard::Result<()> {
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! The results of a map, put together.
 
+use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
@@ -19,7 +20,8 @@ pub(crate) struct Batch<R> {
 }
 
 struct Inner<R> {
-    results: Vec<Option<R>>,
+    /// As they came: each with the index of its first item.
+    parts: Vec<(usize, Vec<R>)>,
     /// Of the first item that has one.
     error: Option<(usize, TaskError)>,
     done: usize,
@@ -29,7 +31,7 @@ struct Inner<R> {
 
 impl<R: Send + 'static> Batch<R> {
     pub(crate) fn new(slot: Arc<Slot<Vec<R>>>, progress: Option<Progress>) -> Batch<R> {
-        let inner = Inner { results: Vec::new(), error: None, done: 0, total: None };
+        let inner = Inner { parts: Vec::new(), error: None, done: 0, total: None };
         Batch { slot, progress, inner: Mutex::new(inner) }
     }
 
@@ -48,9 +50,15 @@ impl<R: Send + 'static> Batch<R> {
         if inner.total != Some(inner.done) {
             return;
         }
+        let mut parts = mem::take(&mut inner.parts);
         let result = match inner.error.take() {
             Some((_, error)) => Err(error),
-            None => Ok(std::mem::take(&mut inner.results).into_iter().flatten().collect()),
+            None => {
+                parts.sort_unstable_by_key(|(index, _)| *index);
+                let mut results = Vec::with_capacity(inner.done);
+                parts.drain(..).for_each(|(_, mut part)| results.append(&mut part));
+                Ok(results)
+            }
         };
         drop(inner);
         Arc::clone(&self.slot).complete(desk, result);
@@ -66,13 +74,11 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
     ) {
         let mut inner = self.lock();
         let before = inner.done;
-        let end = index + results.size_hint().0;
-        if inner.results.len() < end {
-            inner.results.resize_with(end, || None);
-        }
+        // Up to one that failed: then there will be no results.
+        let mut part = Vec::with_capacity(results.size_hint().0);
         for (at, result) in (index..).zip(results) {
             match decode(result) {
-                Ok(value) => inner.results[at] = Some(value),
+                Ok(value) => part.push(value),
                 Err(error) => {
                     if inner.error.as_ref().is_none_or(|(first, _)| at < *first) {
                         inner.error = Some((at, error));
@@ -81,6 +87,7 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
             }
             inner.done += 1;
         }
+        inner.parts.push((index, part));
         let count = inner.done - before;
         self.complete(desk, inner);
         if let Some(progress) = &self.progress {

@@ -1,11 +1,12 @@
 //! Functions on their way to a worker: what runs there stands for a function and its types.
 #![allow(unsafe_code)]
 
+use std::cell::Cell;
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ipc_core::codec;
+use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
 use ipc_process::{Function, Panic, raw};
 use serde::Serialize;
@@ -47,50 +48,71 @@ where
     F: Function<Args, Output: Serialize>,
     Args: DeserializeOwned,
 {
-    let output = match call::<F, Args>(input) {
-        Ok(output) => output,
-        Err(failure) => {
-            wire::push_failure(bytes, &failure);
-            return None;
+    let start = bytes.len();
+    let stage = Cell::new(Stage::Decoding);
+    // One for all: it is run for each of many small items.
+    let run = catch_unwind(AssertUnwindSafe(|| {
+        let args: Args = match input {
+            Input::Bytes(bytes) => codec::decode_all(bytes),
+            Input::Parcel(parcel, part) => {
+                parcel.unpack(|bytes| codec::decode_all(bytes.get(part).unwrap_or_default()))
+            }
+        }
+        .map_err(|error| Failure::Arguments(error.into()))?;
+        stage.set(Stage::Running);
+        // SAFETY: an entry for a function is made where one was given, by the parent that runs the same program.
+        let output = unsafe { raw::conjure::<F, Args>() }.call(args);
+        stage.set(Stage::Encoding);
+        let encode = |bytes: &mut Vec<u8>| codec::encode(&output, bytes);
+        // Without handles, which is an error if there are some: then it is done once more, with what they need.
+        let parcel = if wire::push(bytes, encode).is_ok() { None } else { with_handles(bytes, encode)? };
+        stage.set(Stage::Done(parcel));
+        Ok(())
+    }));
+    let failure = match run {
+        Ok(Ok(())) => return stage.into_inner().parcel(),
+        Ok(Err(failure)) => failure,
+        Err(payload) => {
+            let panic = raw::panic_of(&*payload);
+            // Dropping it is the program's code, which may panic once more.
+            mem::forget(payload);
+            match stage.into_inner() {
+                Stage::Decoding => Failure::Arguments(words(panic, "decoded")),
+                Stage::Running => Failure::Panicked(panic),
+                Stage::Encoding => Failure::Result(words(panic, "encoded")),
+                // It was dropped. The result counts all the same.
+                done => return done.parcel(),
+            }
         }
     };
-    let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(&output, bytes), "encoded");
-    // Without handles, which is an error if there are some: then it is done once more, with what they need.
-    let parcel = if wire::push(bytes, encode).is_ok() { None } else { with_handles(bytes, encode) };
-    // Its drop is the program's code. The result counts all the same.
-    let dropped = || -> Result<(), String> {
-        drop(output);
-        Ok(())
-    };
-    let _ = caught(dropped, "dropped");
-    parcel
+    bytes.truncate(start);
+    wire::push_failure(bytes, &failure);
+    None
 }
 
+/// How far an item has come.
+enum Stage {
+    Decoding,
+    Running,
+    Encoding,
+    /// With its result in a parcel, or among the bytes.
+    Done(Option<Parcel>),
+}
+
+impl Stage {
+    fn parcel(self) -> Option<Parcel> {
+        if let Stage::Done(parcel) = self { parcel } else { None }
+    }
+}
+
+/// The bytes go into the parcel; if it cannot be made, they stay as they were.
 #[cold]
 fn with_handles(
     bytes: &mut Vec<u8>,
-    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), String>,
-) -> Option<Parcel> {
+    encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
+) -> Result<Option<Parcel>, Failure> {
     let packed = Parcel::pack(|| wire::push(bytes, encode).map(|()| mem::take(bytes)));
-    packed.map_err(|why| wire::push_failure(bytes, &Failure::Result(why))).ok()
-}
-
-fn call<F: Function<Args>, Args: DeserializeOwned>(input: Input<'_>) -> Result<F::Output, Failure> {
-    let decode = || match input {
-        Input::Bytes(bytes) => codec::decode_all(bytes),
-        Input::Parcel(parcel, part) => {
-            parcel.unpack(|bytes| codec::decode_all(bytes.get(part).unwrap_or_default()))
-        }
-    };
-    let args: Args = caught(decode, "decoded").map_err(Failure::Arguments)?;
-    // SAFETY: an entry for a function is made where one was given, by the parent that runs the same program.
-    let function = unsafe { raw::conjure::<F, Args>() };
-    catch_unwind(AssertUnwindSafe(|| function.call(args))).map_err(|payload| {
-        let panic = raw::panic_of(&*payload);
-        // Dropping it is the program's code, which may panic once more.
-        mem::forget(payload);
-        Failure::Panicked(panic)
-    })
+    packed.map(Some).map_err(|why| Failure::Result(why.into()))
 }
 
 /// Runs the program's own code for a value; its panic is an error as others are.
@@ -98,10 +120,15 @@ pub(crate) fn caught<T, E: Into<String>>(f: impl FnOnce() -> Result<T, E>, what:
     match catch_unwind(AssertUnwindSafe(f)) {
         Ok(result) => result.map_err(Into::into),
         Err(payload) => {
-            let Panic { message, location, .. } = raw::panic_of(&*payload);
+            let panic = raw::panic_of(&*payload);
             mem::forget(payload);
-            let place = location.map_or_else(String::new, |location| format!(" at {location}"));
-            Err(format!("a panic while it was {what}{place}: {message}"))
+            Err(words(panic, what))
         }
     }
+}
+
+fn words(panic: Panic, what: &str) -> String {
+    let Panic { message, location, .. } = panic;
+    let place = location.map_or_else(String::new, |location| format!(" at {location}"));
+    format!("a panic while it was {what}{place}: {message}")
 }
