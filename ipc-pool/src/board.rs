@@ -11,8 +11,12 @@ use ipc_core::{Place, Result, Segment, Spec};
 type Lines = [AtomicU64; 16];
 
 const LEN: u64 = size_of::<Lines>() as u64;
-/// The item that was begun last: its number + 1, and whether it is being run in the lowest bit. 0: none was.
+/// The item that was begun last: its number + 1, and in the two lowest bits what became of it. 0: none was.
 const ITEM: usize = 0;
+const RUNNING: u64 = 1;
+/// The worker is being killed for what it did not do in time.
+const SENTENCED: u64 = 2;
+const BITS: u32 = 2;
 /// When it was begun, if it is timed: nanoseconds on the monotonic clock.
 const SINCE: usize = 1;
 
@@ -32,11 +36,18 @@ pub(crate) struct Note(Place<Lines>);
 
 /// What a note says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Begun {
-    /// Of the item.
-    pub(crate) number: u64,
-    /// It is not over, as far as the worker came to say.
-    pub(crate) running: bool,
+pub(crate) struct Begun(u64);
+
+impl Begun {
+    /// Of the item that was begun last.
+    pub(crate) fn number(self) -> Option<u64> {
+        (self.0 >> BITS).checked_sub(1)
+    }
+
+    /// That one is not over, as far as the worker came to say.
+    pub(crate) fn is_running(self) -> bool {
+        self.0 & RUNNING != 0
+    }
 }
 
 impl Note {
@@ -44,25 +55,42 @@ impl Note {
         Place::new(board, u64::from(place) * LEN).map(Note)
     }
 
-    /// By the worker: this item is begun now.
+    /// By the worker: this item is begun now. False if it is timed and the worker is sentenced: it is not begun then.
     #[inline]
-    pub(crate) fn begin(&self, number: u64, timed: bool) {
+    pub(crate) fn begin(&self, number: u64, timed: bool) -> bool {
         if timed {
             self.0[SINCE].store(now(), Ordering::Relaxed);
         }
-        self.0[ITEM].store((number + 1) << 1 | 1, Ordering::Release);
+        self.turn((number + 1) << BITS | RUNNING, timed)
     }
 
-    /// By the worker: that item is over.
+    /// By the worker: that item is over. False if it is timed and the worker is sentenced: it does not count then.
     #[inline]
-    pub(crate) fn end(&self, number: u64) {
-        self.0[ITEM].store((number + 1) << 1, Ordering::Release);
+    pub(crate) fn end(&self, number: u64, timed: bool) -> bool {
+        self.turn((number + 1) << BITS, timed)
+    }
+
+    /// Only those that are timed look whether there is a sentence: it makes each item a little slower.
+    #[inline]
+    fn turn(&self, to: u64, timed: bool) -> bool {
+        if !timed {
+            self.0[ITEM].store(to, Ordering::Release);
+            return true;
+        }
+        let before = self.0[ITEM].load(Ordering::Relaxed);
+        before & SENTENCED == 0
+            && self.0[ITEM].compare_exchange(before, to, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// By the parent: what the worker has begun last.
-    pub(crate) fn begun(&self) -> Option<Begun> {
-        let word = self.0[ITEM].load(Ordering::Acquire);
-        Some(Begun { number: (word >> 1).checked_sub(1)?, running: word & 1 != 0 })
+    pub(crate) fn begun(&self) -> Begun {
+        Begun(self.0[ITEM].load(Ordering::Acquire))
+    }
+
+    /// By the parent: what is timed is neither begun nor ended any more. False if the worker has got on since.
+    pub(crate) fn sentence(&self, begun: Begun) -> bool {
+        let sentenced = begun.0 | SENTENCED;
+        self.0[ITEM].compare_exchange(begun.0, sentenced, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
     /// By the parent: for how many nanoseconds it has been running, if it is timed.

@@ -63,6 +63,25 @@ pub(crate) struct Initializer {
     pub(crate) parcel: Parcel,
 }
 
+impl Default for Settings {
+    fn default() -> Settings {
+        static POOLS: AtomicU32 = AtomicU32::new(0);
+        let number = POOLS.fetch_add(1, Ordering::Relaxed) + 1;
+        Settings {
+            workers: thread::available_parallelism().map_or(1, NonZero::get),
+            name: format!("Pool-{number}"),
+            initializer: None,
+            exit: None,
+            max_tasks: None,
+            memory: None,
+            nested: false,
+            timeout: None,
+            retries: 0,
+            window: 4,
+        }
+    }
+}
+
 impl Settings {
     /// The functions that every worker has to know.
     pub(crate) fn introduced(&self) -> Vec<usize> {
@@ -97,21 +116,7 @@ impl Default for Builder {
 impl Builder {
     /// A pool with a worker for each CPU that this process may use.
     pub fn new() -> Builder {
-        static POOLS: AtomicU32 = AtomicU32::new(0);
-        let number = POOLS.fetch_add(1, Ordering::Relaxed) + 1;
-        let settings = Settings {
-            workers: thread::available_parallelism().map_or(1, NonZero::get),
-            name: format!("Pool-{number}"),
-            initializer: None,
-            exit: None,
-            max_tasks: None,
-            memory: None,
-            nested: false,
-            timeout: None,
-            retries: 0,
-            window: 4,
-        };
-        Builder { settings, error: None }
+        Builder { settings: Settings::default(), error: None }
     }
 
     /// How many workers there are.

@@ -67,8 +67,9 @@ where
     /// As [`Pool::apply`](crate::Pool::apply).
     pub fn apply(self) -> Result<F::Output, TaskError> {
         // After a callback, which another thread runs, there may be no report any more to wait for.
-        let on_duty = if self.callback.is_none() { OnDuty::begin(self.desk) } else { None };
-        let result = self.apply_async().map_err(|refused| TaskError::from(refused.refusal))?;
+        let takes_reports = self.callback.is_none();
+        let given = self.give(takes_reports).map_err(|refused| TaskError::from(refused.refusal))?;
+        let (result, on_duty) = given;
         if let Some(mut on_duty) = on_duty {
             on_duty.take_until_ready(&result);
         }
@@ -80,19 +81,32 @@ where
     /// # Errors
     /// As [`Pool::apply_async`](crate::Pool::apply_async).
     pub fn apply_async(self) -> Result<AsyncResult<F::Output>, Refused<Args>> {
+        self.give(false).map(|(result, _)| result)
+    }
+
+    /// Gives it to the pool; and takes reports from just before that on, if that is wanted and nobody else does.
+    #[expect(clippy::type_complexity, reason = "a name for it would say less")]
+    fn give(
+        self,
+        takes_reports: bool,
+    ) -> Result<(AsyncResult<F::Output>, Option<OnDuty<'p>>), Refused<Args>> {
         let Call { desk, args, terms, callback } = self;
         let slot = Slot::new(callback);
         let sink: Arc<dyn Sink> = Arc::<Slot<F::Output>>::clone(&slot);
         let submit = || {
-            let call = info::<F, Args>(terms, Arc::clone(&sink))?;
-            match pack(desk, &call, 0, std::slice::from_ref(&args)).pop() {
-                Some(Packed::Task(task)) => desk.submit(task),
-                Some(Packed::Failed(_, why)) => Err(Refusal::Arguments(why)),
-                None => Ok(()),
-            }
+            let call = info::<F, Args>(terms, sink)?;
+            let task = match pack(desk, &call, 0, std::slice::from_ref(&args)).pop() {
+                Some(Packed::Task(task)) => task,
+                Some(Packed::Failed(_, why)) => return Err(Refusal::Arguments(why)),
+                None => unreachable!("an item is packed or fails"),
+            };
+            // The program's own code has encoded the arguments, and may have used the pool.
+            let on_duty = if takes_reports { OnDuty::begin(desk) } else { None };
+            desk.submit(task)?;
+            Ok((call, on_duty))
         };
         match submit() {
-            Ok(()) => Ok(AsyncResult::new(slot, sink, true, desk)),
+            Ok((call, on_duty)) => Ok((AsyncResult::new(slot, call, true, desk), on_duty)),
             Err(refusal) => Err(Refused { args, refusal }),
         }
     }
@@ -105,7 +119,7 @@ where
     Args: DeserializeOwned,
 {
     let function = entry::offset::<F, Args>().ok_or(Refusal::NotInProgram)?;
-    Ok(Arc::new(CallInfo { function, name: type_name::<F>(), terms, sink }))
+    Ok(CallInfo::new(function, type_name::<F>(), terms, sink))
 }
 
 impl<F: Function<Args>, Args> fmt::Debug for Call<'_, F, Args> {

@@ -1,8 +1,10 @@
 //! What the threads of a pool share: who gives tasks, the clerk who takes reports, and the warden who looks after workers.
 
+use std::cell::Cell;
 use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -20,6 +22,11 @@ use crate::sys;
 use crate::task::{Task, Terms};
 use crate::wire::{self, Report};
 use crate::worker;
+
+thread_local! {
+    /// For whose pool this thread is delivering results.
+    static DELIVERING: Cell<*const Desk> = const { Cell::new(ptr::null()) };
+}
 
 pub(crate) struct Desk {
     state: Mutex<State>,
@@ -77,8 +84,27 @@ impl Desk {
     pub(crate) fn with<R>(self: &Arc<Self>, f: impl FnOnce(&mut State) -> R) -> R {
         let mut state = self.lock();
         let result = f(&mut state);
+        if state.out.is_empty() {
+            self.let_go(state, &[]);
+            return result;
+        }
+        state.delivering += 1;
         self.let_go(state, &[]);
+        self.lock().delivering -= 1;
+        self.look_up();
         result
+    }
+
+    /// Something is settled of which no worker reports: whoever takes reports may be waiting for just that, and the
+    /// warden for the end.
+    pub(crate) fn look_up(&self) {
+        sys::signal(self.warden.as_fd());
+        self.report(&Report::NEWS);
+    }
+
+    /// Whether this thread is just delivering results of the pool, and not to be waited for.
+    pub(crate) fn is_delivering_here(&self) -> bool {
+        DELIVERING.get() == ptr::from_ref(self)
     }
 
     /// Unlocks the state and delivers what there is; some of it in that buffer.
@@ -96,6 +122,7 @@ impl Desk {
 
     fn deliver(self: &Arc<Self>, delivery: Delivery, buffer: &[u8]) {
         let Delivery { sink, index, items, results } = delivery;
+        let before = DELIVERING.replace(Arc::as_ptr(self));
         // What it decodes, drops and wakes is the program's own code.
         let delivered = catch_unwind(AssertUnwindSafe(|| match results {
             Results::Buffer(part) => {
@@ -111,6 +138,7 @@ impl Desk {
         if let Err(payload) = delivered {
             std::mem::forget(payload);
         }
+        DELIVERING.set(before);
     }
 
     /// Gives a task to the pool.

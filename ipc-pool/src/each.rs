@@ -150,7 +150,7 @@ where
             }
         };
         batch.seal(desk, total);
-        Ok(AsyncResult::new(slot, sink, false, desk))
+        Ok(AsyncResult::new(slot, call, false, desk))
     }
 
     /// The results in the order of the items.
@@ -170,7 +170,7 @@ where
     }
 
     fn stream(self, is_ordered: bool) -> Result<Imap<F, I>, Refused<I>> {
-        let window = self.window * self.desk.settings.workers;
+        let window = self.window.saturating_mul(self.desk.settings.workers);
         let stream = Imap::new(self.desk, self.items, self.terms, is_ordered, self.progress);
         stream.map(|stream| stream.with_sizes(window, self.chunk_size))
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock, Mutex};
 
 use ipc_core::{Blob, Fd, codec, transfer};
-use ipc_crash_test::alone::{alone, leave};
+use ipc_crash_test::alone::{LONG, alone, leave};
 use ipc_crash_test::{KillTest, Outcome, SharedBox};
 use ipc_process::Function;
 use ipc_queue::Queue;
@@ -76,10 +76,10 @@ impl Scene {
         Args: Serialize + DeserializeOwned,
     {
         RUNS.iter().for_each(|runs| runs.store(0, SeqCst));
-        let desk = Desk::new(Settings { workers: 1, ..Settings::of_a_pool() }).unwrap();
+        let desk = Desk::new(Settings { workers: 1, ..Settings::default() }).unwrap();
         let terms = Terms { timeout: None, retries };
         let function = entry::offset::<F, Args>().unwrap();
-        let call = Arc::new(CallInfo { function, name: "", terms, sink: Arc::new(Nobody) });
+        let call = CallInfo::new(function, "", terms, Arc::new(Nobody));
         let worker = seat(&desk);
         // So short that it gets all ahead.
         desk.lock().typical = 1;
@@ -132,23 +132,6 @@ impl Scene {
         }
         // One by itself, or those of a chunk that have not been reported.
         assert!(failed <= if retries > 0 { 0 } else { self.items as usize }, "{failed} items failed");
-    }
-}
-
-impl Settings {
-    fn of_a_pool() -> Settings {
-        Settings {
-            workers: 1,
-            name: "test".to_owned(),
-            initializer: None,
-            exit: None,
-            max_tasks: None,
-            memory: None,
-            nested: false,
-            timeout: None,
-            retries: 0,
-            window: 1,
-        }
     }
 }
 
@@ -231,6 +214,7 @@ fn walk(name: &str, retries: u32, scene: impl Fn() -> Scene) {
             })
             .check(|scene, outcome| scene.check(outcome, retries))
             .stride(stride)
+            .deadline(LONG)
             .run();
         println!("{}", ipc_crash_test::markdown_table([&report]));
         report.assert_complete();

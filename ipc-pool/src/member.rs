@@ -15,8 +15,10 @@ use crate::board::Note;
 use crate::error::{Death, TaskError};
 use crate::state::Results;
 use crate::task::Task;
-use crate::wire::{FUNCTIONS, ORDER, Order};
+use crate::wire::{FUNCTIONS, ORDER, Order, SKIP};
 
+/// A worker that does not come to begin a task for so long is stopped, if the task may not even run so long.
+const STALLED: Duration = Duration::from_secs(1);
 /// So often it is tried to take something back from one who is just getting something.
 const TRIES: u32 = 1000;
 
@@ -39,8 +41,17 @@ pub(crate) struct Member {
     pub(crate) is_full: bool,
     /// When something was to be taken back from it last, it was just getting something itself, for long.
     pub(crate) is_getting: bool,
-    /// It is being killed on account of that item, which gets that error.
-    pub(crate) condemned: Option<(u64, TaskError)>,
+    /// What is to be put to it as soon as nothing that it has been given is in its socket: there are arguments of orders
+    /// that were taken back.
+    skip: Option<[u8; ORDER]>,
+    /// So many of these it has not carried out.
+    pub(crate) skips: u32,
+    /// It is being killed.
+    pub(crate) is_condemned: bool,
+    /// On account of that item, which gets that error.
+    pub(crate) verdict: Option<(u64, TaskError)>,
+    /// When it has done something, or could begin to.
+    pub(crate) moved: Instant,
     pub(crate) started: Instant,
     /// How long it took until it was ready.
     pub(crate) ready_after: Option<Duration>,
@@ -55,6 +66,8 @@ pub(crate) enum Sent {
     Yes,
     /// There is no room now.
     Later(Task),
+    /// There is none, and it is not this worker who has taken it.
+    TooMuch(Task, String),
     Never(Task, String),
 }
 
@@ -71,7 +84,11 @@ impl Member {
             is_stopping: false,
             is_full: false,
             is_getting: false,
-            condemned: None,
+            skip: None,
+            skips: 0,
+            is_condemned: false,
+            verdict: None,
+            moved: Instant::now(),
             started: Instant::now(),
             ready_after: None,
             tasks: 0,
@@ -98,7 +115,7 @@ impl Member {
 
     /// Whether it can be given a task, if it may have that many.
     pub(crate) fn has_room(&self, depth: usize) -> bool {
-        let is_able = !self.is_stopping && self.condemned.is_none();
+        let is_able = !self.is_stopping && !self.is_condemned;
         self.is_known && self.ready_after.is_some() && is_able && !self.is_full && self.given.len() < depth
     }
 
@@ -118,6 +135,13 @@ impl Member {
         if let Err(error) = self.orders.put_bytes(order) {
             return Sent::Never(task, error.to_string());
         }
+        if task.is_large() {
+            // What is before it in the socket is skipped on the way to it.
+            self.skip = None;
+        }
+        if self.given.is_empty() {
+            self.moved = Instant::now();
+        }
         self.given.push_back(task);
         if let Some(left) = &mut self.left {
             *left -= 1;
@@ -130,14 +154,20 @@ impl Member {
 
     /// What could not be sent now can be later, unless there is nothing in the way.
     fn refused(&self, task: Task, error: &ipc_core::Error) -> Sent {
-        let kind = error.os().map(io::Error::kind);
-        let passes =
-            kind == Some(ErrorKind::WouldBlock) || matches!(error.cause(), Cause::TooManyHandles { .. });
-        // A broken pipe is a dead worker's, which will be noticed.
-        if kind == Some(ErrorKind::BrokenPipe) || passes && !self.given.is_empty() {
-            return Sent::Later(task);
+        let is_busy = !self.given.is_empty() || self.skips > 0;
+        match error.os().map(io::Error::kind) {
+            // A dead worker's, which will be noticed.
+            Some(ErrorKind::BrokenPipe) => Sent::Later(task),
+            Some(ErrorKind::WouldBlock) if is_busy => Sent::Later(task),
+            _ if matches!(error.cause(), Cause::TooManyHandles { .. }) => {
+                if is_busy {
+                    Sent::Later(task)
+                } else {
+                    Sent::TooMuch(task, error.to_string())
+                }
+            }
+            _ => Sent::Never(task, error.to_string()),
         }
-        Sent::Never(task, error.to_string())
     }
 
     /// Tells it of the functions that it does not know.
@@ -157,7 +187,26 @@ impl Member {
     pub(crate) fn stop(&mut self) {
         if !self.is_stopping {
             self.is_stopping = true;
-            let _ = self.orders.put_bytes(&Order::STOP.to_bytes());
+            self.put_stop();
+        }
+    }
+
+    fn put_stop(&self) {
+        if self.orders.put_bytes(&Order::STOP.to_bytes()).is_err() {
+            // There is no memory for it. It has nothing that is not given to another.
+            self.kill();
+        }
+    }
+
+    /// Has it take out of its socket what is of no use any more, if there is nothing behind that.
+    pub(crate) fn put_skip(&mut self) {
+        if self.skip.is_none() || self.is_stopping || self.given.iter().any(Task::is_large) {
+            return;
+        }
+        if let Some(skip) = self.skip.take()
+            && self.orders.put_bytes(&skip).is_ok()
+        {
+            self.skips += 1;
         }
     }
 
@@ -180,6 +229,11 @@ impl Member {
                 continue;
             }
             let Some((order, _)) = Order::parse(&head) else { continue };
+            if order.flags & SKIP != 0 {
+                self.skip = Some(head);
+                self.skips = self.skips.saturating_sub(1);
+                continue;
+            }
             if order.items == 0 {
                 stops = true;
                 break;
@@ -187,11 +241,15 @@ impl Member {
             let at = self.given.iter().position(|task| task.number == order.number);
             if let Some(task) = at.and_then(|at| self.given.remove(at)) {
                 self.left = self.left.map(|left| left + 1);
+                if task.is_large() {
+                    self.skip = Some(task.skip());
+                }
                 back.push(task);
             }
         }
+        self.put_skip();
         if stops {
-            let _ = self.orders.put_bytes(&Order::STOP.to_bytes());
+            self.put_stop();
         }
         back
     }
@@ -205,33 +263,53 @@ impl Member {
         }
     }
 
-    /// Kills it if its item runs longer than it may. When to look again, and what it had not begun then.
-    pub(crate) fn look_at_clock(&mut self, note: &Note) -> (Option<Duration>, Vec<Task>) {
-        let longest = |member: &Member| {
-            let running = note.begun().filter(|begun| begun.running)?;
-            let task = member.given.iter().find(|task| task.position(running.number).is_some())?;
-            let limit = task.call.terms.timeout?;
-            Some((running.number, limit, limit.saturating_sub(Duration::from_nanos(note.elapsed()))))
-        };
-        let soonest = self.given.iter().filter_map(|task| task.call.terms.timeout).min();
-        match longest(self) {
-            Some((number, limit, Duration::ZERO)) => {
-                let back = self.take_back(usize::MAX);
-                // It may have come to the end of that one, and have begun another, before those were taken back.
-                if longest(self).is_some_and(|(now, _, left)| now == number && left.is_zero()) {
-                    self.condemn(number, TaskError::TimedOut { limit, pid: self.pid() });
-                    return (None, back);
-                }
-                (soonest, back)
+    /// Kills it if its item runs longer than it may, or it does not come to begin one for so long: then it is stopped, or
+    /// worse. When to look again.
+    pub(crate) fn look_at_clock(&mut self, note: &Note) -> Option<Duration> {
+        let limits = || self.given.iter().map(|task| task.call.terms.timeout);
+        let soonest = limits().flatten().min()?;
+        let begun = note.begun();
+        let running = begun.number().filter(|_| begun.is_running());
+        let is_at = |task: &&Task| running.is_some_and(|number| task.position(number).is_some());
+        let (left, verdict) = match (running, self.given.iter().find(is_at)) {
+            (Some(number), Some(task)) => {
+                let Some(limit) = task.call.terms.timeout else { return Some(soonest) };
+                let left = limit.saturating_sub(Duration::from_nanos(note.elapsed()));
+                (left, Some((number, TaskError::TimedOut { limit, pid: self.pid() })))
             }
-            Some((_, _, left)) => (soonest.map(|soonest| soonest.min(left)), Vec::new()),
-            None => (soonest, Vec::new()),
+            // What is not timed does not look whether there is a sentence.
+            _ if limits().any(|limit| limit.is_none()) => return Some(soonest),
+            _ => (soonest.max(STALLED).saturating_sub(self.moved.elapsed()), None),
+        };
+        if left.is_zero() && note.sentence(begun) {
+            self.condemn(verdict);
+            return None;
         }
+        Some(if left.is_zero() { soonest } else { left.min(soonest) })
     }
 
-    /// Kills it on account of an item.
-    pub(crate) fn condemn(&mut self, number: u64, error: TaskError) {
-        self.condemned = Some((number, error));
+    /// The number of the item that it is at or comes to next, if that is of such a task. To be asked when all that could
+    /// be taken back was.
+    pub(crate) fn is_at(&self, note: &Note, is_mine: impl Fn(&Task) -> bool) -> Option<u64> {
+        let begun = note.begun();
+        let running = begun.number().filter(|_| begun.is_running());
+        let at = |number: u64| self.given.iter().find(|task| task.position(number).is_some());
+        let task = match (running, self.is_getting) {
+            (Some(number), _) => at(number)?,
+            // It may begin any of them.
+            (None, true) => return None,
+            // It has ended that one, or will begin it.
+            (None, false) => self.given.back().filter(|task| {
+                let last = task.number + u64::from(task.items) - 1;
+                begun.number() != Some(last)
+            })?,
+        };
+        is_mine(task).then(|| task.number + u64::from(task.done))
+    }
+
+    /// Kills it, on account of an item or of itself.
+    pub(crate) fn condemn(&mut self, verdict: Option<(u64, TaskError)>) {
+        (self.is_condemned, self.verdict) = (true, verdict);
         self.kill();
     }
 

@@ -322,12 +322,13 @@ impl Pool {
         if !self.desk.wait_until(deadline, |state| state.is_finished) {
             return Ok(false);
         }
+        if !self.desk.callbacks.finish(deadline) {
+            return Ok(false);
+        }
         let threads = std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
-        // A pool may be dropped by what a thread of its own drops.
-        for thread in threads.into_iter().filter(|thread| thread.thread().id() != thread::current().id()) {
+        for thread in threads {
             let _ = thread.join();
         }
-        self.desk.callbacks.finish();
         Ok(true)
     }
 
@@ -368,7 +369,10 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.terminate();
-        let _ = self.join();
+        // It may be dropped with what a thread of its own has just delivered: that one comes to the end by itself.
+        if !self.desk.is_delivering_here() {
+            let _ = self.join();
+        }
     }
 }
 

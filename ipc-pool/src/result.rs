@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::desk::Desk;
 use crate::entry::caught;
 use crate::error::TaskError;
-use crate::task::Sink;
+use crate::task::{CallInfo, Sink};
 
 type Called<T> = Box<dyn FnOnce(&T) + Send>;
 
@@ -211,16 +211,16 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Slot<R> {
 #[must_use = "the result of a task, or why there is none, is in it"]
 pub struct AsyncResult<R> {
     slot: Arc<Slot<R>>,
-    /// Who the results go to, and where, for cancelling.
-    sink: Arc<dyn Sink>,
+    /// For cancelling.
+    call: Arc<CallInfo>,
     /// Of one task, and not of many.
     is_single: bool,
     desk: Weak<Desk>,
 }
 
 impl<R: Send + 'static> AsyncResult<R> {
-    pub(crate) fn new(slot: Arc<Slot<R>>, sink: Arc<dyn Sink>, is_single: bool, desk: &Arc<Desk>) -> Self {
-        AsyncResult { slot, sink, is_single, desk: Arc::downgrade(desk) }
+    pub(crate) fn new(slot: Arc<Slot<R>>, call: Arc<CallInfo>, is_single: bool, desk: &Arc<Desk>) -> Self {
+        AsyncResult { slot, call, is_single, desk: Arc::downgrade(desk) }
     }
 
     /// Waits for the result.
@@ -309,7 +309,9 @@ impl<R: Send + 'static> AsyncResult<R> {
             return false;
         }
         let cancelled = desk.with(|state| {
-            let goes_on = state.cancel(&self.sink, kill);
+            // Its result may be on its way.
+            let is_late = self.is_single && self.call.is_over();
+            let goes_on = is_late || state.cancel(&self.call.sink, kill);
             let cancelled = !(goes_on && self.is_single);
             self.slot.cancelled.store(cancelled, Ordering::Relaxed);
             // Those of others go back to work, and these are dropped.
@@ -320,7 +322,8 @@ impl<R: Send + 'static> AsyncResult<R> {
             return false;
         }
         Arc::clone(&self.slot).complete(&desk, Err(TaskError::Cancelled));
-        // Unless the result was faster.
+        desk.look_up();
+        // Unless the result of a map was faster.
         matches!(&self.slot.lock().stage, Stage::Called | Stage::Ready(Err(TaskError::Cancelled)))
     }
 }

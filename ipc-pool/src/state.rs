@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) calls_warden: bool,
     /// There is something that somebody may wait for.
     pub(crate) is_news: bool,
+    /// Threads that are about to deliver something, besides the one that takes reports.
+    pub(crate) delivering: usize,
     /// All was delivered, and there will be nothing more.
     pub(crate) is_finished: bool,
     pub(crate) restarts: u64,
@@ -111,6 +113,7 @@ impl State {
             timer: None,
             calls_warden: false,
             is_news: false,
+            delivering: 0,
             is_finished: false,
             restarts: 0,
             slowest: Vec::new(),
@@ -146,7 +149,8 @@ impl State {
 
     /// Whether there is nothing left to do, and nobody.
     pub(crate) fn is_over(&self) -> bool {
-        !matches!(self.phase, Phase::Open) && self.members().next().is_none() && !self.wants_workers()
+        let is_ended = !matches!(self.phase, Phase::Open) && !self.wants_workers();
+        is_ended && self.members().next().is_none() && self.delivering == 0
     }
 
     pub(crate) fn has_ready_member(&self) -> bool {
@@ -199,7 +203,13 @@ impl State {
                     self.pending.push_front(task);
                     continue;
                 }
-                Sent::Never(task, why) => self.settle(&task, TaskError::Arguments(why)),
+                // What others have passes by.
+                Sent::TooMuch(task, _) if self.members().any(|member| !member.given.is_empty()) => {
+                    return self.pending.push_front(task);
+                }
+                Sent::TooMuch(task, why) | Sent::Never(task, why) => {
+                    self.settle(&task, TaskError::Arguments(why));
+                }
             }
             if let Some(deadline) = timeout.and_then(ipc_core::deadline) {
                 self.set_timer(deadline);
@@ -216,6 +226,7 @@ impl State {
 
     /// The rest of the task has come to that end.
     fn settle(&mut self, task: &Task, error: TaskError) {
+        task.call.set_over();
         self.out.push(Delivery {
             sink: Arc::clone(&task.call.sink),
             index: task.index + task.done as usize,
@@ -237,6 +248,10 @@ impl State {
                 self.crashes = 0;
                 self.is_news = true;
             }
+            What::Skipped => {
+                member.skips = member.skips.saturating_sub(1);
+                member.is_full = false;
+            }
             What::NotReady(failure) => self.fail(failure.into()),
             What::Done { number, items, busy, fetch } => {
                 self.done(place as usize, number, items, busy, fetch, results);
@@ -248,9 +263,11 @@ impl State {
     fn done(&mut self, place: usize, number: u64, items: u32, busy: u64, fetch: bool, part: Range<usize>) {
         let Some(member) = self.seats[place].member.as_mut() else { return };
         member.is_full = false;
+        member.moved = Instant::now();
         // Also if nobody wants it any more: the next ones lie behind.
         let results = if fetch { member.fetch() } else { Results::Buffer(part) };
         let found = member.given.iter().position(|task| task.position(number) == Some(task.done));
+        let pid = member.pid();
         let Some(task) = found.map(|at| &mut member.given[at]) else { return };
         let items = items.min(task.items - task.done);
         let sink = Arc::clone(&task.call.sink);
@@ -258,15 +275,13 @@ impl State {
         task.done += items;
         member.busy += busy;
         let task_is_over = task.done == task.items;
-        let slow = SlowTask {
-            function: task.call.name,
-            index: task.index,
-            took: Duration::from_nanos(busy),
-            pid: member.pid(),
-        };
+        let slow =
+            SlowTask { function: task.call.name, index: task.index, took: Duration::from_nanos(busy), pid };
         if task_is_over {
+            task.call.set_over();
             member.given.remove(found.unwrap_or_default());
             member.tasks += 1;
+            member.put_skip();
         }
         self.typical = (self.typical * 7 + busy) / 8;
         self.barren = 0;
@@ -313,12 +328,12 @@ impl State {
     fn bury(&mut self, place: usize) {
         let seat = &mut self.seats[place];
         let Some(mut member) = seat.member.take() else { return };
-        let begun = seat.note.begun();
+        let begun = seat.note.begun().number();
         let death = member.death();
         let mut again = Vec::new();
         let mut had_begun = false;
         for task in mem::take(&mut member.given) {
-            let last = begun.and_then(|begun| task.position(begun.number));
+            let last = begun.and_then(|number| task.position(number));
             let begun = last.map_or(task.done, |last| last + 1);
             let (victims, rest) = task.split(begun);
             had_begun |= !victims.is_empty();
@@ -335,11 +350,9 @@ impl State {
 
     /// What becomes of an item that was begun by a worker which died: it is to be begun again, or has failed.
     fn mourn(&mut self, mut task: Task, member: &Member, death: Death) -> Option<Task> {
-        let error = match &member.condemned {
+        let error = match &member.verdict {
             Some((number, error)) if *number == task.number => error.clone(),
-            // It was this process that killed the worker, for the sake of another item.
-            Some(_) => return Some(task),
-            None => {
+            _ => {
                 task.attempts += 1;
                 if task.attempts <= task.call.terms.retries {
                     return Some(task);
@@ -422,16 +435,12 @@ impl State {
     pub(crate) fn kill_overdue(&mut self) {
         self.timer = None;
         let mut next: Option<Instant> = None;
-        let mut back = Vec::new();
         for seat in &mut self.seats {
-            let Some(member) = seat.member.as_mut().filter(|member| member.condemned.is_none()) else {
-                continue;
-            };
-            let (left, killed) = member.look_at_clock(&seat.note);
-            back.extend(killed);
-            next = next.into_iter().chain(left.and_then(ipc_core::deadline)).min();
+            if let Some(member) = seat.member.as_mut().filter(|member| !member.is_condemned) {
+                let left = member.look_at_clock(&seat.note);
+                next = next.into_iter().chain(left.and_then(ipc_core::deadline)).min();
+            }
         }
-        back.into_iter().rev().for_each(|task| self.pending.push_front(task));
         if let Some(next) = next {
             self.set_timer(next);
         }
@@ -439,7 +448,7 @@ impl State {
     }
 
     /// Sees to it that tasks of the call are not begun, and kills workers that run one if `kill` says so. Whether one
-    /// is being run, or may be, and goes on.
+    /// was begun, and goes on or is done.
     pub(crate) fn cancel(&mut self, sink: &Arc<dyn Sink>, kill: bool) -> bool {
         let is_mine = |task: &Task| Arc::ptr_eq(&task.call.sink, sink);
         let mut goes_on = false;
@@ -449,15 +458,12 @@ impl State {
             if !member.given.iter().any(is_mine) {
                 continue;
             }
-            // What it has not begun comes back, so that what is left is what it is at.
+            // What it has not begun comes back, so that what is left is what it is at, and what it has done.
             back.extend(member.take_back(usize::MAX));
-            if let Some(task) = member.given.iter().find(|task| is_mine(task)) {
-                if kill {
-                    let number = task.number + u64::from(task.done);
-                    member.condemn(number, TaskError::Cancelled);
-                } else {
-                    goes_on = true;
-                }
+            match member.is_at(&seat.note, is_mine) {
+                Some(_) if kill && member.is_condemned => {}
+                Some(number) if kill => member.condemn(Some((number, TaskError::Cancelled))),
+                _ => goes_on |= member.given.iter().any(is_mine),
             }
         }
         back.into_iter().rev().for_each(|task| self.pending.push_front(task));

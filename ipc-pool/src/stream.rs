@@ -168,9 +168,9 @@ where
     fn fill(&mut self) {
         self.adapt();
         let size = self.chunk_size.unwrap_or(self.adapted);
-        let limit = self.window * size;
+        let limit = self.window.saturating_mul(size);
         while let Some(items) = &mut self.items
-            && self.given - self.fetched + size <= limit
+            && (self.given - self.fetched).saturating_add(size) <= limit
         {
             let chunk: Vec<_> = items.take(size).collect();
             let is_last = chunk.len() < size;
@@ -185,7 +185,7 @@ where
     fn adapt(&mut self) {
         let fetched = self.fetched - self.adapted_after;
         let elapsed = self.adapted_at.elapsed();
-        if fetched < self.adapted * self.window && elapsed < CHUNK * 20 || fetched == 0 {
+        if fetched < self.adapted.saturating_mul(self.window) && elapsed < CHUNK * 20 || fetched == 0 {
             return;
         }
         let an_item = elapsed * self.desk.settings.workers as u32 / fetched.min(1 << 20) as u32;

@@ -1,13 +1,14 @@
 //! Tasks as the parent keeps them until they are settled.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ipc_core::transfer::Parcel;
 
 use crate::desk::Desk;
 use crate::error::TaskError;
-use crate::wire::{self, FETCH, LARGE, ORDER, Order, TIMED};
+use crate::wire::{self, FETCH, LARGE, ORDER, Order, SKIP, TIMED};
 
 /// Who waits for results.
 pub(crate) trait Sink: Send + Sync {
@@ -55,9 +56,28 @@ pub(crate) struct CallInfo {
     pub(crate) name: &'static str,
     pub(crate) terms: Terms,
     pub(crate) sink: Arc<dyn Sink>,
+    /// A task of it is over, and its result on its way.
+    over: AtomicBool,
 }
 
 impl CallInfo {
+    pub(crate) fn new(
+        function: usize,
+        name: &'static str,
+        terms: Terms,
+        sink: Arc<dyn Sink>,
+    ) -> Arc<CallInfo> {
+        Arc::new(CallInfo { function, name, terms, sink, over: AtomicBool::new(false) })
+    }
+
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
+    }
+
     /// The order for items of the call.
     pub(crate) fn order(&self, number: u64, items: u32) -> [u8; ORDER] {
         let flags = if self.terms.timeout.is_some() { TIMED } else { 0 };
@@ -79,6 +99,11 @@ impl Task {
     /// What stands in the queue if the rest is in the socket.
     pub(crate) fn token(&self) -> [u8; ORDER] {
         Order { number: self.number, function: 0, items: self.items, flags: FETCH }.to_bytes()
+    }
+
+    /// What says that the rest, which is in the socket, is of no use any more.
+    pub(crate) fn skip(&self) -> [u8; ORDER] {
+        Order { number: self.number, function: 0, items: self.items, flags: SKIP }.to_bytes()
     }
 
     /// Whether it has an item of that number which has not come back; which one, from the first on.

@@ -28,12 +28,12 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
     let mut reported: Vec<(u32, u64)> = Vec::new();
     loop {
         sys::clear(desk.warden.as_fd());
-        let mut state = desk.lock();
-        if state.timer.is_some_and(|timer| timer <= Instant::now()) {
-            state.kill_overdue();
-        }
-        // Set by `kill_overdue`, and seen right here.
-        state.calls_warden = false;
+        desk.with(|state| {
+            if state.timer.is_some_and(|timer| timer <= Instant::now()) {
+                state.kill_overdue();
+            }
+        });
+        let state = desk.lock();
         let mut watched = Vec::new();
         let mut vacant = Vec::new();
         let wants_workers = state.wants_workers();
@@ -49,7 +49,7 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
             }
         }
         let (timer, is_over) = (state.timer, state.is_over());
-        desk.let_go(state, &[]);
+        drop(state);
         if is_over {
             // The clerk has seen it, or sees it when it looks.
             desk.report(&Report::NEWS);

@@ -36,6 +36,9 @@ pub(crate) const FETCH: u32 = 2;
 /// Only in the socket: no items, but the numbers of functions that will be asked for. They are believed here alone:
 /// nobody but the parent can write to the socket, while the queue is memory that others may have spoilt.
 pub(crate) const FUNCTIONS: u32 = 4;
+/// Of an order that was taken back, when its arguments were in the socket already: they are to be taken out of it, so that
+/// they keep no room there and no handles open.
+pub(crate) const SKIP: u32 = 8;
 
 /// The number of the initializer, which is not counted.
 pub(crate) const INITIALIZER: u64 = u64::MAX;
@@ -88,6 +91,8 @@ impl Report {
 pub(crate) enum What {
     /// The worker has started.
     Ready,
+    /// What was to be skipped is out of the socket.
+    Skipped,
     /// It could not, since its initializer failed.
     NotReady(Failure),
     /// Results of that many items, from that number on, follow or are in the socket. It took so many nanoseconds.
@@ -111,6 +116,7 @@ const FAILED: u64 = 1 << 63;
 pub(crate) const LENGTH: usize = 8;
 
 /// Appends an item, which `encode` writes. If it cannot, there is none.
+#[inline]
 pub(crate) fn push<E>(
     bytes: &mut Vec<u8>,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
@@ -133,6 +139,7 @@ pub(crate) fn push_failure(bytes: &mut Vec<u8>, failure: &Failure) {
     finish(bytes, start, FAILED);
 }
 
+#[inline]
 fn finish(bytes: &mut [u8], start: usize, mark: u64) {
     let len = (bytes.len() - start - LENGTH) as u64 | mark;
     bytes[start..start + LENGTH].copy_from_slice(&len.to_le_bytes());
@@ -151,6 +158,7 @@ impl Item<'_> {
 }
 
 /// The next item, and what is behind it; `None` if the bytes are none.
+#[inline]
 pub(crate) fn pop(bytes: &[u8]) -> Option<(Item<'_>, &[u8])> {
     let (len, rest) = bytes.split_first_chunk()?;
     let len = u64::from_le_bytes(*len);

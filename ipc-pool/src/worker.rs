@@ -1,6 +1,6 @@
 //! What a worker does: takes orders, one after the other, runs them, and reports.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io::ErrorKind;
 use std::mem;
 use std::os::fd::{AsFd, OwnedFd};
@@ -16,10 +16,10 @@ use crate::board::Note;
 use crate::entry::{self, Entry, Input};
 use crate::sys;
 use crate::wire::{
-    self, FETCH, FUNCTIONS, Failure, INITIALIZER, Item, LARGE, ORDER, Order, Report, TIMED, What,
+    self, FETCH, FUNCTIONS, Failure, INITIALIZER, Item, LARGE, ORDER, Order, Report, SKIP, TIMED, What,
 };
 
-/// The exit code of a worker that cannot report.
+/// The exit code of a worker that cannot report, or that nobody would listen to.
 const UNHEARD: i32 = 125;
 
 /// What a worker gets from its parent.
@@ -48,6 +48,8 @@ pub(crate) struct Worker {
     note: Note,
     socket: OwnedFd,
     functions: HashMap<u64, Entry>,
+    /// Taken out of the socket in search of a function.
+    parcels: VecDeque<Parcel>,
     /// Kept for the next results.
     results: Vec<u8>,
 }
@@ -82,6 +84,7 @@ impl Worker {
             note: Note::new(&start.board, start.place)?,
             socket: start.socket.0,
             functions: HashMap::new(),
+            parcels: VecDeque::new(),
             results: Vec::new(),
         })
     }
@@ -115,6 +118,12 @@ impl Worker {
         if order.items == 0 {
             return false;
         }
+        if order.flags & SKIP != 0 {
+            // Whatever comes of it: it is out of the socket.
+            let _ = self.fetch(order.number);
+            self.report(What::Skipped, &[]);
+            return true;
+        }
         if order.flags & FETCH == 0 {
             return self.run(order, arguments, None, begun);
         }
@@ -144,6 +153,7 @@ impl Worker {
     ) -> bool {
         let Some(entry) = self.function(order.function) else { return false };
         let (mut first, end) = (order.number, order.number.saturating_add(u64::from(order.items)));
+        let timed = order.flags & TIMED != 0;
         let mut tick = ipc_core::monotonic_coarse();
         let mut results = mem::take(&mut self.results);
         for number in order.number..end {
@@ -155,12 +165,17 @@ impl Worker {
                     Input::Bytes(item.bytes)
                 }
             };
-            self.note.begin(number, order.flags & TIMED != 0);
+            if !self.note.begin(number, timed) {
+                process::exit(UNHEARD);
+            }
             let parcel = entry(input, &mut results);
-            self.note.end(number);
+            if !self.note.end(number, timed) {
+                process::exit(UNHEARD);
+            }
             let is_last = number + 1 == end;
             let now = if is_last { tick } else { ipc_core::monotonic_coarse() };
-            if is_last || now != tick || parcel.is_some() || results.len() > LARGE {
+            // What is timed is reported at once: the next one may be killed for the time it takes.
+            if is_last || timed || now != tick || parcel.is_some() || results.len() > LARGE {
                 since = self.done(first, (number + 1 - first) as u32, parcel, &mut results, since);
                 (first, tick) = (number + 1, now);
             }
@@ -219,14 +234,18 @@ impl Worker {
 
     /// The parcel of that order. Those before it are of orders that were taken back.
     fn fetch(&mut self, number: u64) -> ipc_core::Result<Option<Parcel>> {
-        while let Some(parcel) = Parcel::receive(&self.socket)? {
+        loop {
+            let next = match self.parcels.pop_front() {
+                Some(parcel) => Some(parcel),
+                None => Parcel::receive(&self.socket)?,
+            };
+            let Some(parcel) = next else { return Ok(None) };
             match Order::parse(parcel.bytes()) {
                 Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
                 Some((order, _)) if order.number == number => return Ok(Some(parcel)),
                 _ => {}
             }
         }
-        Ok(None)
     }
 
     fn learn(&mut self, functions: &[u8]) {
@@ -237,15 +256,14 @@ impl Worker {
         }
     }
 
-    /// The function of that number, which the parent has introduced before it asked for it; maybe behind others whose
-    /// orders were taken back.
+    /// The function of that number, which the parent has introduced before it asked for it; maybe behind arguments whose
+    /// orders were taken back, and which will be skipped.
     fn function(&mut self, number: u64) -> Option<Entry> {
         while !self.functions.contains_key(&number) {
             let parcel = Parcel::receive(&self.socket).ok()??;
-            if let Some((order, functions)) = Order::parse(parcel.bytes())
-                && order.flags & FUNCTIONS != 0
-            {
-                self.learn(functions);
+            match Order::parse(parcel.bytes()) {
+                Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
+                _ => self.parcels.push_back(parcel),
             }
         }
         self.functions.get(&number).copied()

@@ -1,14 +1,17 @@
 //! Tasks that nobody wants any more.
 
 use std::future::Future;
+use std::io::PipeWriter;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
-use ipc_pool::{Pool, TaskError};
+use ipc_core::{Blob, Fd};
+use ipc_pool::{AsyncResult, Pool, TaskError};
 
-use crate::help::{Words, end, get};
+use crate::help::{Words, at_end, end, get};
 
 fn count_and_wait(words: Words) {
     words.add(0);
@@ -76,6 +79,104 @@ fn a_lazy_map_that_is_dropped_begins_no_more_items() {
     drop(map);
     end(&pool);
     assert!(words.get(0) < 100);
+}
+
+/// With a worker that has been so fast that it is given many tasks ahead.
+fn eager_pool() -> Pool {
+    let pool = Pool::new(1).unwrap();
+    pool.each(|x: u32| x, 0..3000).chunk_size(1).map().unwrap();
+    pool
+}
+
+/// A map of one item; what it reports waits until it is let on, and nobody takes other reports meanwhile.
+fn block_reports(pool: &Pool) -> (AsyncResult<Vec<u32>>, Receiver<()>, Sender<()>) {
+    let (there, arrived) = channel();
+    let (go, gate) = channel::<()>();
+    let gate = Mutex::new(gate);
+    let wait = move |_| {
+        there.send(()).unwrap();
+        let _ = gate.lock().unwrap().recv();
+    };
+    (pool.each(|x: u32| x, [7]).on_progress(wait).map_async().unwrap(), arrived, go)
+}
+
+#[test]
+fn a_kill_does_not_touch_the_task_that_runs_when_its_own_is_done() {
+    let pool = Pool::new(1).unwrap();
+    let words = Words::new();
+    let (map, arrived, go) = block_reports(&pool);
+    arrived.recv().unwrap();
+    let done = pool.apply_async(|words: Words| words.add(2), (words.clone(),)).unwrap();
+    let runs = pool.apply_async(count_and_wait, (words.clone(),)).unwrap();
+    words.wait(0, 1);
+    // The first one is done, and nobody knows.
+    assert!(!done.kill());
+    words.set(1, 1);
+    go.send(()).unwrap();
+    get(&done).unwrap();
+    get(&runs).unwrap();
+    assert_eq!(words.get(0), 1, "it was begun once");
+    assert_eq!(get(&map).unwrap(), [7]);
+    end(&pool);
+}
+
+#[test]
+fn a_task_whose_result_is_on_its_way_is_not_cancelled() {
+    let pool = eager_pool();
+    let words = Words::new();
+    let (first, arrived, go) = block_reports(&pool);
+    arrived.recv().unwrap();
+    let (second, second_arrived, second_go) = block_reports(&pool);
+    let done = pool.apply_async(|words: Words| words.add(0), (words.clone(),)).unwrap();
+    let behind = pool.apply_async(|words: Words| words.add(0), (words.clone(),)).unwrap();
+    words.wait(0, 2);
+    // Two results come at once, and the second one when the first was told.
+    go.send(()).unwrap();
+    second_arrived.recv().unwrap();
+    assert!(!done.cancel(), "it has run");
+    second_go.send(()).unwrap();
+    assert_eq!((get(&done).unwrap(), get(&behind).unwrap()), (0, 1));
+    assert_eq!((get(&first).unwrap(), get(&second).unwrap()), (vec![7], vec![7]));
+    end(&pool);
+}
+
+/// Waits for 1 in word 1, having counted in word 0.
+fn occupy(pool: &Pool, words: &Words) -> AsyncResult<()> {
+    let task = pool.apply_async(count_and_wait, (words.clone(),)).unwrap();
+    words.wait(0, 1);
+    task
+}
+
+#[test]
+fn a_cancelled_task_keeps_no_handles_open() {
+    let pool = Pool::new(1).unwrap();
+    let words = Words::new();
+    let busy = occupy(&pool, &words);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let task = pool.apply_async(|_: Fd<PipeWriter>| (), (Fd(writer),)).unwrap();
+    assert!(task.cancel());
+    words.set(1, 1);
+    get(&busy).unwrap();
+    at_end(Fd(reader));
+    end(&pool);
+}
+
+#[test]
+fn cancelled_tasks_leave_room_for_others() {
+    let pool = eager_pool();
+    let words = Words::new();
+    let busy = occupy(&pool, &words);
+    let blob = Blob::new(b"shared").unwrap();
+    let task = |_: Blob, text: String| text.len();
+    let args = || (blob.clone(), "x".repeat(15_000));
+    let results: Vec<_> = (0..100).map(|_| pool.apply_async(task, args()).unwrap()).collect();
+    assert!(results.iter().all(AsyncResult::cancel));
+    let other = pool.apply_async(task, args()).unwrap();
+    words.set(1, 1);
+    get(&busy).unwrap();
+    assert_eq!(get(&other).unwrap(), 15_000);
+    assert_eq!(pool.apply(task, args()).unwrap(), 15_000);
+    end(&pool);
 }
 
 struct Unpark(Thread);

@@ -3,6 +3,9 @@
 use std::fs;
 use std::process;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
+use std::thread;
 use std::time::Duration;
 
 use ipc_crash_test::alone::alone;
@@ -82,6 +85,46 @@ fn a_pool_may_be_dropped_by_its_own_callback() {
     drop(pool);
     // The last handle went with the pool or with the callback.
     let _ = get(&result);
+}
+
+#[test]
+fn a_pool_may_be_dropped_with_what_tells_of_progress() {
+    alone(|| {
+        drop(Pool::new(1).unwrap());
+        let before = threads();
+        let words = Words::new();
+        let pool = Arc::new(Pool::new(1).unwrap());
+        let mine = Arc::clone(&pool);
+        let each = pool.each(|words: Words| words.wait(1, 1), [words.clone()]);
+        drop(each.on_progress(move |_| assert_eq!(mine.workers().len(), 1)).map_async().unwrap());
+        drop(pool);
+        // The thread that takes the report has the last handle.
+        words.set(1, 1);
+        ipc_crash_test::alone::until("a thread is left", || threads() == before);
+    });
+}
+
+#[test]
+fn join_waits_for_callbacks_no_longer_than_it_may() {
+    let pool = Pool::new(1).unwrap();
+    let (go, gate) = channel::<()>();
+    let called = Arc::new(AtomicBool::new(false));
+    let says = Arc::clone(&called);
+    let callback = move |&(): &()| {
+        let _ = gate.recv();
+        says.store(true, Ordering::SeqCst);
+    };
+    drop(pool.call(|| (), ()).callback(callback).apply_async().unwrap());
+    pool.close();
+    assert!(!pool.join_timeout(Duration::from_millis(50)).unwrap());
+    thread::scope(|scope| {
+        let joins: Vec<_> = (0..2).map(|_| scope.spawn(|| pool.join())).collect();
+        go.send(()).unwrap();
+        for join in joins {
+            join.join().unwrap().unwrap();
+            assert!(called.load(Ordering::SeqCst), "it was still to be called");
+        }
+    });
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tasks, values, initializers and callbacks that fail.
 
 use std::process;
+use std::sync::Arc;
 
 use ipc_pool::{Builder, Death, Pool, PoolError, Refusal, TaskError};
 use serde::de::Error as _;
@@ -103,6 +104,33 @@ fn arguments_that_cannot_be_encoded_are_refused_and_handed_back() {
         );
     }
     check(&pool);
+    end(&pool);
+}
+
+/// A value that has its pool do something when it is encoded.
+struct Asks(Option<Arc<Pool>>);
+
+impl Serialize for Asks {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let answer = self.0.as_ref().unwrap().apply(|x: u8| x + 1, (6,)).map_err(S::Error::custom)?;
+        serializer.serialize_u8(answer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Asks {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Asks, D::Error> {
+        let answer = u8::deserialize(deserializer)?;
+        assert_eq!(answer, 7);
+        Ok(Asks(None))
+    }
+}
+
+#[test]
+fn arguments_may_use_the_pool_while_they_are_encoded() {
+    let pool = Arc::new(Pool::new(1).unwrap());
+    for _ in 0..100 {
+        assert!(pool.apply(|asks: Asks| asks.0.is_none(), (Asks(Some(Arc::clone(&pool))),)).unwrap());
+    }
     end(&pool);
 }
 

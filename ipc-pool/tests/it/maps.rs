@@ -55,6 +55,8 @@ fn a_lazy_map_pulls_no_more_than_its_window() {
         assert!(ahead <= 2 * 2 * 3, "{ahead} items are under way");
     }
     drop(squares);
+    let all = pool.each(square, 0..100).window(usize::MAX).imap().unwrap();
+    assert_eq!(all.map(Result::unwrap).sum::<u64>(), (0..100).map(square).sum());
     end(&pool);
 }
 
