@@ -1,8 +1,14 @@
 //! ipc-lock by itself and beside its peers. What a kill costs, and what a waiter costs, is told by `compare`.
 
-#[path = "../src/contest.rs"]
+#[path = "../src/counter.rs"]
 #[expect(dead_code, reason = "`compare` uses all of it")]
-mod contest;
+mod counter;
+#[path = "../src/cpus.rs"]
+#[expect(dead_code, reason = "as above")]
+mod cpus;
+#[path = "../src/pingpong.rs"]
+#[expect(dead_code, reason = "as above")]
+mod pingpong;
 #[path = "../src/raw.rs"]
 mod raw;
 
@@ -13,10 +19,12 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
 use ipc_lock::{Event, Semaphore};
 
-use contest::{
-    ByCondvar, ByEvent, ByFutex, Counter, Cpus, Lock, Ours, ParkingLot, PingPong, Std, contended,
-    contended_by_threads, is_set, load, ping_pong, sem_t, semaphore, uncontended,
+use counter::{
+    Counter, Lock, Ours, ParkingLot, Std, contended, contended_by_threads, is_set, load, sem_t, semaphore,
+    uncontended,
 };
+use cpus::Cpus;
+use pingpong::{ByCondvar, ByEvent, ByFutex, PingPong, ping_pong};
 use raw::{RobustMutex, Sem};
 
 const WINDOW: Duration = Duration::from_millis(50);

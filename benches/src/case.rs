@@ -1,9 +1,13 @@
-//! One comparison: how it is measured and judged.
+//! One comparison: how it is measured.
 
-use std::fmt;
 use std::time::{Duration, Instant};
 
-use serde::Serialize;
+use crate::cpus::Cpus;
+use crate::outcome::Outcome;
+use crate::pingpong::{PingPong, ping_pong_each};
+
+/// Does it once, and says how long that took; or some times, and says how long each took.
+pub(crate) type Side = Box<dyn FnMut() -> Vec<Duration>>;
 
 /// Ours beside a peer's.
 pub(crate) struct Case {
@@ -16,11 +20,11 @@ pub(crate) struct Case {
     /// When it is good enough.
     pub(crate) goal: Goal,
     /// How often each is measured.
-    pub(crate) rounds: usize,
-    /// Does it once.
-    pub(crate) ours: Box<dyn FnMut() -> Duration>,
-    /// Does the same once in the peer's way.
-    pub(crate) theirs: Box<dyn FnMut() -> Duration>,
+    rounds: usize,
+    /// Whether each time is that of one operation, so that their distribution tells something.
+    has_percentiles: bool,
+    /// Makes ours and the peer's ready.
+    prepare: Box<dyn FnOnce() -> [Side; 2]>,
 }
 
 /// How a duration is told.
@@ -60,7 +64,7 @@ pub(crate) enum Goal {
 }
 
 impl Unit {
-    fn of(self, time: Duration) -> f64 {
+    pub(crate) fn of(self, time: Duration) -> f64 {
         match self {
             Unit::Nanos(count) => time.as_secs_f64() * 1e9 / count as f64,
             Unit::Micros => time.as_secs_f64() * 1e6,
@@ -72,7 +76,7 @@ impl Unit {
         }
     }
 
-    fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Unit::Nanos(_) => "ns",
             Unit::Micros => "us",
@@ -86,88 +90,113 @@ impl Unit {
 }
 
 impl Case {
-    /// Measures both in turn and prints a line for each value that is judged.
-    pub(crate) fn measure(mut self, quick: bool) -> Vec<Outcome> {
+    /// Ours and theirs each do it once.
+    pub(crate) fn new(
+        id: &'static str,
+        peer: &'static str,
+        unit: Unit,
+        goal: Goal,
+        rounds: usize,
+        ours: impl FnMut() -> Duration + 'static,
+        theirs: impl FnMut() -> Duration + 'static,
+    ) -> Case {
+        Case::prepared(id, peer, unit, goal, rounds, || [once(ours), once(theirs)])
+    }
+
+    /// Ours has no peer.
+    pub(crate) fn alone(
+        id: &'static str,
+        unit: Unit,
+        goal: Goal,
+        rounds: usize,
+        ours: impl FnMut() -> Duration + 'static,
+    ) -> Case {
+        Case::prepared(id, "nobody", unit, goal, rounds, || [once(ours), Box::new(Vec::new)])
+    }
+
+    /// As [`new`](Self::new), where something has to be made before, which is done only if the case is measured.
+    pub(crate) fn prepared(
+        id: &'static str,
+        peer: &'static str,
+        unit: Unit,
+        goal: Goal,
+        rounds: usize,
+        prepare: impl FnOnce() -> [Side; 2] + 'static,
+    ) -> Case {
+        Case { id, peer, unit, goal, rounds, has_percentiles: false, prepare: Box::new(prepare) }
+    }
+
+    /// `count` items from some processes to others.
+    pub(crate) fn stream(
+        id: &'static str,
+        peer: &'static str,
+        count: u64,
+        goal: Goal,
+        ours: fn() -> Duration,
+        theirs: fn() -> Duration,
+    ) -> Case {
+        Case::new(id, peer, Unit::MillionsPerSecond(count), goal, 10, ours, theirs)
+    }
+
+    /// Rounds there and back between two processes, each timed by itself; with a pause before each that wakes both.
+    pub(crate) fn latency<P: PingPong, Q: PingPong>(
+        id: &'static str,
+        peer: &'static str,
+        cpus: Cpus,
+        seldom: bool,
+    ) -> Case {
+        let trips = if seldom { 500 } else { 5000 };
+        let prepare = move || -> [Side; 2] {
+            [
+                Box::new(move || ping_pong_each::<P>(trips, cpus, seldom)),
+                Box::new(move || ping_pong_each::<Q>(trips, cpus, seldom)),
+            ]
+        };
+        Case::prepared(id, peer, Unit::Nanos(1), Goal::None, 10, prepare).with_percentiles()
+    }
+
+    /// Judged by that.
+    pub(crate) fn goal(self, goal: Goal) -> Case {
+        Case { goal, ..self }
+    }
+
+    /// Each time is that of one operation: tells how they are distributed, too.
+    pub(crate) fn with_percentiles(self) -> Case {
+        Case { has_percentiles: true, ..self }
+    }
+
+    /// Measures both in turn; what is judged.
+    pub(crate) fn measure(self, quick: bool) -> Vec<Outcome> {
         let rounds = if quick { self.rounds.div_ceil(10) } else { self.rounds };
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for round in 0..rounds + 1 {
-            let (our, their) = ((self.ours)(), (self.theirs)());
-            // The first warms up.
-            if round > 0 {
-                ours.push(our);
-                theirs.push(their);
+        let Case { id, peer, unit, goal, has_percentiles, .. } = self;
+        let mut sides = (self.prepare)();
+        let mut times = [Vec::new(), Vec::new()];
+        for round in 0..=rounds {
+            for (side, times) in sides.iter_mut().zip(&mut times) {
+                let all = side();
+                // The first warms up, and shows that the work is done right.
+                if round > 0 {
+                    times.extend(all);
+                }
             }
         }
-        ours.sort_unstable();
-        theirs.sort_unstable();
-        let middle = Outcome::new(&self, "", self.goal, (&ours, &theirs), |times| times[times.len() / 2]);
-        let Goal::MedianAndMaxAtMost(_, most) = self.goal else { return vec![middle] };
-        let last = |times: &[Duration]| times[times.len() - 1];
-        vec![middle, Outcome::new(&self, "-max", Goal::AtMost(most), (&ours, &theirs), last)]
+        times.iter_mut().for_each(|times| times.sort_unstable());
+        let outcome =
+            |suffix, goal, share| Outcome::new(format!("{id}{suffix}"), peer, unit, goal, &times, share);
+        let mut outcomes = vec![outcome("", goal, 0.5)];
+        if let Goal::MedianAndMaxAtMost(_, most) = goal {
+            outcomes.push(outcome("-max", Goal::AtMost(most), 1.0));
+        }
+        if has_percentiles {
+            outcomes[0].add_percentiles(unit, &times);
+        }
+        outcomes
     }
 }
 
-/// What came of a case.
-#[derive(Serialize)]
-pub(crate) struct Outcome {
-    pub(crate) id: String,
-    pub(crate) peer: &'static str,
-    unit: &'static str,
-    /// In that unit, what is judged.
-    ours: f64,
-    theirs: f64,
-    /// Ours in units of the peer's.
-    pub(crate) ratio: f64,
-    goal: String,
-    /// How far the goal is exceeded: 1 is just reached, more is better. Without a goal, `None`.
-    pub(crate) reach: Option<f64>,
-    /// In that unit, all rounds.
-    our_rounds: Vec<f64>,
-    their_rounds: Vec<f64>,
-}
-
-impl Outcome {
-    fn new(
-        case: &Case,
-        suffix: &str,
-        goal: Goal,
-        (our_rounds, their_rounds): (&[Duration], &[Duration]),
-        pick: impl Fn(&[Duration]) -> Duration,
-    ) -> Outcome {
-        let unit = case.unit.name();
-        let (ours, theirs) = (case.unit.of(pick(our_rounds)), case.unit.of(pick(their_rounds)));
-        let ratio = ours / theirs;
-        let (goal, reach) = match goal {
-            Goal::RatioAtMost(most) => (format!("<={most}"), Some(most / ratio)),
-            Goal::RatioAtLeast(least) => (format!(">={least}"), Some(ratio / least)),
-            Goal::AtLeast(least) => (format!(">={least}{unit}"), Some(ours / least)),
-            Goal::AtMost(most) | Goal::MedianAndMaxAtMost(most, _) => {
-                (format!("<={most}{unit}"), Some(most / ours))
-            }
-            Goal::None => ("none".to_owned(), None),
-        };
-        let all = |times: &[Duration]| times.iter().map(|&time| case.unit.of(time)).collect();
-        let (our_rounds, their_rounds) = (all(our_rounds), all(their_rounds));
-        let id = format!("{}{suffix}", case.id);
-        Outcome { id, peer: case.peer, unit, ours, theirs, ratio, goal, reach, our_rounds, their_rounds }
-    }
-
-    /// Whether it is good enough.
-    pub(crate) fn is_reached(&self) -> bool {
-        self.reach.is_none_or(|reach| reach >= 1.0)
-    }
-}
-
-impl fmt::Display for Outcome {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Outcome { id, peer, unit, ours, theirs, ratio, goal, .. } = self;
-        let precision = if ours.min(*theirs) < 0.1 { 4 } else { 2 };
-        let verdict = if self.is_reached() { "OK" } else { "MISS" };
-        write!(
-            f,
-            "CASE {id} ours {ours:.precision$} {unit} {peer} {theirs:.precision$} ratio {ratio:.2} goal {goal} {verdict}"
-        )
-    }
+/// A side that does it once.
+pub(crate) fn once(mut f: impl FnMut() -> Duration + 'static) -> Side {
+    Box::new(move || vec![f()])
 }
 
 /// How long `f` takes.

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use ipc_lock::{Event, Semaphore};
 
-use crate::case::{Case, Goal, Unit};
-use crate::contest::{
-    ByCondvar, ByEvent, ByFutex, Counter, Cpus, Lock, Ours, ParkingLot, PingPong, Std, contended,
-    contended_by_threads, idle, is_set, load, ping_pong, recovery, sem_t, semaphore, uncontended,
+use crate::case::{Case, Goal, Unit, once};
+use crate::counter::{
+    Counter, Ours, ParkingLot, Std, contended, contended_by_threads, idle, is_set, load, recovery, sem_t,
+    semaphore, uncontended,
 };
+use crate::cpus::Cpus;
+use crate::pingpong::{ByCondvar, ByEvent, ByFutex, PingPong, ping_pong};
 use crate::raw::{RobustMutex, Sem};
 
 const ROBUST: &str = "pthread-robust";
@@ -42,26 +44,22 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         after_a_kill("lock/recovery-1000", 1000, 20),
         waiting("lock/idle", Duration::from_secs(5)),
     ];
-    let (ours, theirs) = (Semaphore::new(3).expect("there is memory"), Sem::new(3));
-    cases.push(Case {
-        id: "sem/acquire-release",
-        peer: "sem_t",
-        unit: Unit::Nanos(COUNT),
-        goal: Goal::RatioAtMost(2.0),
-        rounds: 50,
-        ours: Box::new(move || semaphore(&ours, COUNT)),
-        theirs: Box::new(move || sem_t(&theirs, COUNT)),
-    });
-    let (ours, theirs) = (Event::new().expect("there is memory"), AtomicU32::new(0));
-    cases.push(Case {
-        id: "event/is-set",
-        peer: "load",
-        unit: Unit::Nanos(COUNT),
-        goal: Goal::RatioAtMost(2.0),
-        rounds: 50,
-        ours: Box::new(move || is_set(&ours, COUNT)),
-        theirs: Box::new(move || load(&theirs, COUNT)),
-    });
+    let of_a_million = Unit::Nanos(COUNT);
+    cases.push(Case::prepared(
+        "sem/acquire-release",
+        "sem_t",
+        of_a_million,
+        Goal::RatioAtMost(2.0),
+        50,
+        || {
+            let (ours, theirs) = (Semaphore::new(3).expect("there is memory"), Sem::new(3));
+            [once(move || semaphore(&ours, COUNT)), once(move || sem_t(&theirs, COUNT))]
+        },
+    ));
+    cases.push(Case::prepared("event/is-set", "load", of_a_million, Goal::RatioAtMost(2.0), 50, || {
+        let (ours, theirs) = (Event::new().expect("there is memory"), AtomicU32::new(0));
+        [once(move || is_set(&ours, COUNT)), once(move || load(&theirs, COUNT))]
+    }));
     for (cpus, event, condvar) in
         [(Cpus::Any, "event/wake", "condvar/wake"), (Cpus::Two, "event/wake-2-cpus", "condvar/wake-2-cpus")]
     {
@@ -72,79 +70,40 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
 }
 
 fn alone<C: Counter>(id: &'static str, peer: &'static str, goal: Goal) -> Case {
-    let (ours, theirs) = (Ours::new(), C::new());
-    Case {
-        id,
-        peer,
-        unit: Unit::Nanos(COUNT),
-        goal,
-        rounds: 50,
-        ours: Box::new(move || uncontended(&ours, COUNT)),
-        theirs: Box::new(move || uncontended(&theirs, COUNT)),
-    }
+    Case::prepared(id, peer, Unit::Nanos(COUNT), goal, 50, || {
+        let (ours, theirs) = (Ours::new(), C::new());
+        [once(move || uncontended(&ours, COUNT)), once(move || uncontended(&theirs, COUNT))]
+    })
 }
 
 fn against_processes(id: &'static str, processes: u32, window: Duration, goal: Goal) -> Case {
-    Case {
-        id,
-        peer: ROBUST,
-        unit: Unit::MillionsPerSecond(COUNT),
-        goal,
-        rounds: 20,
-        ours: Box::new(move || contended::<Ours>(processes, window, COUNT)),
-        theirs: Box::new(move || contended::<RobustMutex>(processes, window, COUNT)),
-    }
+    let ours = move || contended::<Ours>(processes, window, COUNT);
+    let theirs = move || contended::<RobustMutex>(processes, window, COUNT);
+    Case::new(id, ROBUST, Unit::MillionsPerSecond(COUNT), goal, 20, ours, theirs)
 }
 
 /// Ours in processes beside theirs in threads.
 fn against_threads<C: Counter>(id: &'static str, peer: &'static str, number: u32, window: Duration) -> Case {
-    Case {
-        id,
-        peer,
-        unit: Unit::MillionsPerSecond(COUNT),
-        goal: Goal::None,
-        rounds: 10,
-        ours: Box::new(move || contended::<Ours>(number, window, COUNT)),
-        theirs: Box::new(move || contended_by_threads::<C>(number as usize, window, COUNT)),
-    }
+    let ours = move || contended::<Ours>(number, window, COUNT);
+    let theirs = move || contended_by_threads::<C>(number as usize, window, COUNT);
+    Case::new(id, peer, Unit::MillionsPerSecond(COUNT), Goal::None, 10, ours, theirs)
 }
 
 fn after_a_kill(id: &'static str, asleep: u64, rounds: usize) -> Case {
     let asleep = Duration::from_millis(asleep);
-    Case {
-        id,
-        peer: ROBUST,
-        unit: Unit::Millis,
-        goal: Goal::MedianAndMaxAtMost(5.0, 100.0),
-        rounds,
-        ours: Box::new(move || recovery::<Ours>(asleep)),
-        theirs: Box::new(move || recovery::<RobustMutex>(asleep)),
-    }
+    let ours = move || recovery::<Ours>(asleep);
+    let theirs = move || recovery::<RobustMutex>(asleep);
+    let goal = Goal::MedianAndMaxAtMost(5.0, 100.0);
+    Case::new(id, ROBUST, Unit::Millis, goal, rounds, ours, theirs).with_percentiles()
 }
 
 fn wake<P: PingPong>(id: &'static str, cpus: Cpus) -> Case {
-    Case {
-        id,
-        peer: "futex",
-        unit: Unit::Nanos(u64::from(2 * WAKES)),
-        goal: Goal::RatioAtMost(1.3),
-        rounds: 50,
-        ours: Box::new(move || ping_pong::<P>(WAKES, cpus)),
-        theirs: Box::new(move || ping_pong::<ByFutex>(WAKES, cpus)),
-    }
+    let ours = move || ping_pong::<P>(WAKES, cpus);
+    let theirs = move || ping_pong::<ByFutex>(WAKES, cpus);
+    Case::new(id, "futex", Unit::Nanos(u64::from(2 * WAKES)), Goal::RatioAtMost(1.3), 50, ours, theirs)
 }
 
 fn waiting(id: &'static str, time: Duration) -> Case {
-    fn of<L: Lock>(time: Duration) -> Box<dyn FnMut() -> Duration> {
-        Box::new(move || idle::<L>(time))
-    }
-    Case {
-        id,
-        peer: ROBUST,
-        unit: Unit::PercentOf(time),
-        goal: Goal::AtMost(0.1),
-        rounds: 3,
-        ours: of::<Ours>(time),
-        theirs: of::<RobustMutex>(time),
-    }
+    let (ours, theirs) = (move || idle::<Ours>(time), move || idle::<RobustMutex>(time));
+    Case::new(id, ROBUST, Unit::PercentOf(time), Goal::AtMost(0.1), 3, ours, theirs)
 }

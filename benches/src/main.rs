@@ -1,49 +1,77 @@
 //! The ipc crates beside their peers, in one run, so that the ratios hold on a busy machine too.
 //!
 //! ```text
-//! cargo run --release -p benches -- compare [--only PREFIX] [--quick] [--output FOLDER]
+//! cargo run --release -p benches -- compare [--only PREFIX] [--quick] [--json] [--output FOLDER]
 //! cargo run --release -p benches -- queue-vs-pipe [--quick] [--output FOLDER]
+//! cargo run --release -p benches -- scaling [--quick] [--output FOLDER]
+//! cargo run --release -p benches -- reliability [--quick]
 //! ```
 //!
-//! Prints a line for each case: `CASE id ours VALUE UNIT PEER VALUE ratio R goal G OK|MISS`. Rounds of ours and the
+//! `compare` prints a line for each case: `CASE id ours VALUE UNIT PEER VALUE ratio R goal G OK|MISS`. Rounds of ours and the
 //! peer's alternate; the values are medians. A crate's cases stand in a file of its own, which [`main`] lists.
 
 mod case;
-mod contest;
+mod counter;
+mod cpus;
 mod lock;
+mod outcome;
 mod output;
 #[cfg(feature = "peers")]
 mod peers;
+mod pingpong;
 mod pipe;
 mod pipes;
+mod plot;
 mod pool;
 #[cfg(feature = "peers")]
 mod pool_peers;
 mod process;
+mod python;
 mod queue;
 mod raw;
+mod reliability;
+mod scaling;
 mod shared;
 mod stream;
 mod versus;
+mod wordcount;
 
 use std::error::Error;
+use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
+
+use crate::output::{Data, Machine};
+
+/// What is to be done.
+#[derive(Clone, Copy, ValueEnum)]
+enum What {
+    /// Ours beside the peers.
+    Compare,
+    /// Queue beside pipe, over sizes of messages.
+    QueueVsPipe,
+    /// Costs over processes, sizes of messages and entries.
+    Scaling,
+    /// All tables of kills, as one.
+    Reliability,
+}
 
 #[derive(Parser)]
 #[command(about = "Measures the ipc crates beside their peers")]
 struct Arguments {
-    /// What is to be done: ours beside the peers', or queue beside pipe.
-    #[arg(default_value = "compare", value_parser = ["compare", "queue-vs-pipe"])]
-    what: String,
+    #[arg(value_enum, default_value = "compare")]
+    what: What,
     /// Only the cases whose id begins like this.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     only: String,
     /// Fewer rounds: for a look, not for a figure.
     #[arg(long)]
     quick: bool,
+    /// Print the figures of all rounds as JSON instead of lines.
+    #[arg(long)]
+    json: bool,
     /// Write pictures, and the figures of all rounds, into this folder.
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
@@ -59,12 +87,15 @@ fn main() -> ExitCode {
     #[cfg(feature = "peers")]
     procspawn::init();
     let arguments = Arguments::parse();
-    let done = match &*arguments.what {
-        "compare" => compare(&arguments),
-        _ => versus::run(arguments.quick, arguments.output.as_deref()).map(|()| true),
+    let output = arguments.output.as_deref();
+    let done = match arguments.what {
+        What::Compare => compare(&arguments).map(|good| good || !arguments.strict),
+        What::QueueVsPipe => versus::run(arguments.quick, output).map(|()| true),
+        What::Scaling => scaling::run(arguments.quick, output).map(|()| true),
+        What::Reliability => reliability::run(arguments.quick),
     };
     match done {
-        Ok(good) => ExitCode::from(u8::from(arguments.strict && !good)),
+        Ok(good) => ExitCode::from(u8::from(!good)),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -74,6 +105,19 @@ fn main() -> ExitCode {
 
 /// Whether all goals are reached.
 fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
+    let say = |line: &dyn Display| {
+        if !arguments.json {
+            println!("{line}");
+        }
+    };
+    let machine = Machine::this();
+    say(&machine);
+    if !python::is_there() {
+        say(&"SKIP what is beside multiprocessing: there is no python3");
+    }
+    if wordcount::TREE.is_none() {
+        say(&"SKIP pool/wordcount: the toolchain has no documentation here");
+    }
     let cases = [
         process::cases(),
         lock::cases(arguments.quick),
@@ -81,19 +125,25 @@ fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         pipe::cases(),
         shared::cases(),
         pool::cases(),
+        wordcount::cases(),
     ];
     let mut outcomes = Vec::new();
     for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
         for outcome in case.measure(arguments.quick) {
-            println!("{outcome}");
+            say(&outcome);
             outcomes.push(outcome);
         }
     }
     let missed: Vec<_> =
         outcomes.iter().filter(|outcome| !outcome.is_reached()).map(|outcome| &*outcome.id).collect();
-    println!("SUMMARY {} cases, {} missed: {}", outcomes.len(), missed.len(), missed.join(" "));
-    if let Some(folder) = &arguments.output {
-        output::write(folder, &outcomes)?;
+    let good = missed.is_empty();
+    say(&format_args!("SUMMARY {} cases, {} missed: {}", outcomes.len(), missed.len(), missed.join(" ")));
+    let data = Data { machine, is_quick: arguments.quick, cases: outcomes };
+    if arguments.json {
+        serde_json::to_writer_pretty(std::io::stdout().lock(), &data)?;
     }
-    Ok(missed.is_empty())
+    if let Some(folder) = &arguments.output {
+        output::write(folder, &data)?;
+    }
+    Ok(good)
 }

@@ -1,12 +1,51 @@
 //! The outcomes as files: all figures, and a picture.
 
 use std::error::Error;
+use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
 
 use plotters::prelude::*;
+use serde::Serialize;
 
-use crate::case::Outcome;
+use crate::outcome::Outcome;
+
+/// Where it was measured.
+#[derive(Serialize)]
+pub(crate) struct Machine {
+    cpus: usize,
+    model: String,
+    kernel: String,
+}
+
+impl Machine {
+    pub(crate) fn this() -> Machine {
+        let file = |path| fs::read_to_string(path).unwrap_or_default();
+        let info = file("/proc/cpuinfo");
+        let model = info.lines().find(|line| line.starts_with("model name"));
+        let model = model.and_then(|line| line.split_once(':')).map_or("unknown", |(_, model)| model.trim());
+        Machine {
+            cpus: std::thread::available_parallelism().map_or(1, usize::from),
+            model: model.to_owned(),
+            kernel: file("/proc/sys/kernel/osrelease").trim().to_owned(),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Machine { cpus, model, kernel } = self;
+        write!(f, "MACHINE {cpus} CPUs, {model}, Linux {kernel}")
+    }
+}
+
+/// All that a run of `compare` gives.
+#[derive(Serialize)]
+pub(crate) struct Data {
+    pub(crate) machine: Machine,
+    pub(crate) is_quick: bool,
+    pub(crate) cases: Vec<Outcome>,
+}
 
 /// Readable on white and on dark.
 const OK: RGBColor = RGBColor(46, 139, 87);
@@ -16,10 +55,10 @@ const WIDTH: u32 = 900;
 const LINE: u32 = 22;
 
 /// Writes `compare.json` and `compare.svg`.
-pub(crate) fn write(folder: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
+pub(crate) fn write(folder: &Path, data: &Data) -> Result<(), Box<dyn Error>> {
     fs::create_dir_all(folder)?;
-    serde_json::to_writer_pretty(File::create(folder.join("compare.json"))?, outcomes)?;
-    draw(&folder.join("compare.svg"), outcomes)
+    serde_json::to_writer_pretty(File::create(folder.join("compare.json"))?, data)?;
+    draw(&folder.join("compare.svg"), &data.cases)
 }
 
 /// A bar for each case that has a goal: how far it is exceeded, on a logarithmic scale.
@@ -41,7 +80,8 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     let name = |segment: &SegmentValue<i32>| match segment {
         SegmentValue::CenterOf(line) => {
             bars.get((count - 1 - line) as usize).map_or(String::new(), |(outcome, _)| {
-                format!("{} : {} ({:.2}x)", outcome.id, outcome.peer, outcome.ratio)
+                let ratio = outcome.ratio.map_or(String::new(), |ratio| format!(" ({ratio:.2}x)"));
+                format!("{} : {}{ratio}", outcome.id, outcome.peer)
             })
         }
         _ => String::new(),

@@ -1,19 +1,26 @@
-//! What other crates, and Python, do with the same work.
+//! What other crates do with the same work.
 #![allow(unsafe_code)]
 
 use std::hint::black_box;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use cloudtoid_interprocess::{Options, Publisher, Subscriber};
+use iceoryx2::prelude::{
+    BackpressureStrategy, Config, FileName, Node, NodeBuilder, Path as Root, PortFactory as _,
+    SemanticString as _, ipc_threadsafe,
+};
+use iceoryx2::service::port_factory::publish_subscribe::PortFactory;
 use ipc_channel::ipc::{self, IpcBytesReceiver, IpcOneShotServer, IpcReceiver, IpcSender};
 use ipc_core::monotonic;
+use ipc_lock::Event;
 use ipc_process::spawn;
 
+use crate::cpus::Cpus;
 use crate::stream::{CAPACITY, Message, message, number};
 
 /// Arrays of that size through crossbeam's bounded channel, from so many threads to so many.
-pub(crate) fn crossbeam<const SIZE: usize>(sides: u64, count: u64) -> Duration {
+pub(crate) fn crossbeam<const SIZE: usize>(cpus: Cpus, sides: u64, count: u64) -> Duration {
     let (sender, receiver) = crossbeam_channel::bounded::<[u8; SIZE]>(CAPACITY);
     let start = std::sync::Barrier::new(2 * sides as usize);
     let spans: Vec<(Instant, Instant)> = std::thread::scope(|scope| {
@@ -22,6 +29,7 @@ pub(crate) fn crossbeam<const SIZE: usize>(sides: u64, count: u64) -> Duration {
             let (sender, receiver, start) = (sender.clone(), receiver.clone(), &start);
             threads.push(scope.spawn(move || {
                 let mut item = [7; SIZE];
+                cpus.pin(0);
                 start.wait();
                 let begin = Instant::now();
                 for index in 0..count / sides {
@@ -31,6 +39,7 @@ pub(crate) fn crossbeam<const SIZE: usize>(sides: u64, count: u64) -> Duration {
                 (begin, Instant::now())
             }));
             threads.push(scope.spawn(move || {
+                cpus.pin(1);
                 start.wait();
                 let begin = Instant::now();
                 for index in 0..count / sides {
@@ -79,12 +88,13 @@ pub(crate) fn rtrb(count: u64) -> Duration {
     })
 }
 
-fn options() -> Options {
-    Options::new(format!("ipc-benches-{}", std::process::id()), 128 * CAPACITY)
+fn options(name: &str) -> Options {
+    Options::new(name, 128 * CAPACITY)
 }
 
-fn publish(name: String, size: usize, count: u64) {
-    let publisher = Publisher::open(&Options::new(name, 128 * CAPACITY)).expect("it opens");
+fn publish(name: String, cpus: Cpus, size: usize, count: u64) {
+    cpus.pin(0);
+    let publisher = Publisher::open(&options(&name)).expect("it opens");
     let mut item = vec![7; size];
     for index in 0..count {
         item[..8].copy_from_slice(&index.to_le_bytes());
@@ -95,10 +105,22 @@ fn publish(name: String, size: usize, count: u64) {
 }
 
 /// Items of that size through cloudtoid's queue, from one process to another, both polling.
-pub(crate) fn cloudtoid(size: usize, count: u64) -> Duration {
+pub(crate) fn cloudtoid(cpus: Cpus, size: usize, count: u64) -> Duration {
     let name = format!("ipc-benches-{}", std::process::id());
-    let subscriber = Subscriber::open(&options()).expect("it opens");
-    let mut publisher = spawn(publish, (name, size, count)).expect("it starts");
+    let args = (name.clone(), cpus, size, count);
+    let receive = move || subscribe(&name, cpus, size, count);
+    std::thread::scope(|scope| {
+        // Not this thread: it is to stay where it is.
+        let receiver = scope.spawn(receive);
+        let mut publisher = spawn(publish, args).expect("it starts");
+        publisher.join().expect("it returns");
+        receiver.join().expect("no panic")
+    })
+}
+
+fn subscribe(name: &str, cpus: Cpus, size: usize, count: u64) -> Duration {
+    cpus.pin(1);
+    let subscriber = Subscriber::open(&options(name)).expect("it opens");
     let mut item = vec![0; size];
     let mut begin = monotonic();
     for index in 0..count {
@@ -110,9 +132,7 @@ pub(crate) fn cloudtoid(size: usize, count: u64) -> Duration {
         }
         assert_eq!(u64::from_le_bytes(item[..8].try_into().expect("8 bytes")), index);
     }
-    let time = monotonic() - begin;
-    publisher.join().expect("it returns");
-    time
+    monotonic() - begin
 }
 
 fn send(server: String, count: u64) {
@@ -161,57 +181,117 @@ pub(crate) fn ipc_channel_bytes(count: u64) -> Duration {
     time
 }
 
-pub(crate) fn has_python() -> bool {
-    Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())
+/// What begins the names of its files in shared memory, of which it leaves one.
+fn prefix(process: u32) -> String {
+    format!("ipc-benches-{process}-")
 }
 
-/// Runs a program that prints seconds, with a number as its argument.
-fn python(program: &str, count: u64) -> Duration {
-    let output = Command::new("python3").args(["-c", program, &count.to_string()]).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
+/// Its other files lie in that directory, which goes with the case.
+fn node(process: u32, directory: &Path) -> Node<ipc_threadsafe::Service> {
+    let mut config = Config::default();
+    config.global.prefix = FileName::new(prefix(process).as_bytes()).expect("it is a name");
+    config.global.set_root_path(&Root::new(directory.as_os_str().as_encoded_bytes()).expect("it is a path"));
+    NodeBuilder::new().config(&config).create().expect("it is made")
 }
 
-/// As many messages of 64 bytes through Python's pipe, from one process to another.
-pub(crate) fn python_pipe(count: u64) -> Duration {
-    const PROGRAM: &str = "
-import multiprocessing, sys, time
-def put(c, n):
-    for i in range(n): c.send_bytes(b'7' * 64)
-if __name__ == '__main__':
-    multiprocessing.set_start_method('fork')
-    n = int(sys.argv[1])
-    r, w = multiprocessing.Pipe(False)
-    p = multiprocessing.Process(target=put, args=(w, n))
-    p.start()
-    assert len(r.recv_bytes()) == 64
-    begin = time.monotonic()
-    for i in range(1, n): assert len(r.recv_bytes()) == 64
-    print(time.monotonic() - begin)
-    p.join()
-";
-    python(PROGRAM, count)
+/// A service that throws nothing away: who publishes waits.
+fn service(node: &Node<ipc_threadsafe::Service>) -> PortFactory<ipc_threadsafe::Service, [u8], ()> {
+    let name = "bench".try_into().expect("it is a name");
+    let service = node.service_builder(&name).publish_subscribe::<[u8]>();
+    let service = service.enable_safe_overflow(false).subscriber_max_buffer_size(CAPACITY).history_size(0);
+    service.open_or_create().expect("it opens")
 }
 
-/// As many typed messages through Python's queue, from one process to another.
-pub(crate) fn python_queue(count: u64) -> Duration {
-    const PROGRAM: &str = "
-import multiprocessing, sys, time
-def put(q, n):
-    for i in range(n): q.put((i, 1.5, 'a short name'))
-if __name__ == '__main__':
-    multiprocessing.set_start_method('fork')
-    n = int(sys.argv[1])
-    q = multiprocessing.Queue(1024)
-    p = multiprocessing.Process(target=put, args=(q, n))
-    p.start()
-    assert q.get()[0] == 0
-    begin = time.monotonic()
-    for i in range(1, n): assert q.get()[0] == i
-    print(time.monotonic() - begin)
-    p.join()
-";
-    python(PROGRAM, count)
+fn publish_loaned(parent: u32, directory: PathBuf, connected: Event, size: usize, count: u64) {
+    let node = node(parent, &directory);
+    let service = service(&node);
+    let publisher = service.publisher_builder().initial_max_slice_len(size).max_loaned_samples(1);
+    let publisher = publisher.backpressure_strategy(BackpressureStrategy::RetryUntilDelivered);
+    let publisher = publisher.create().expect("it is made");
+    let item = vec![7; size];
+    for index in 0..=count {
+        let sample = publisher.loan_slice_uninit(size).expect("there is memory");
+        let mut sample = sample.write_from_slice(&item);
+        sample.payload_mut()[..8].copy_from_slice(&index.to_le_bytes());
+        sample.send().expect("it is delivered");
+        if index == 0 {
+            // Who has not received yet is not waited for: the others would be thrown away.
+            connected.wait();
+        }
+    }
+    // What is on its way goes with the publisher.
+    while service.dynamic_config().number_of_subscribers() > 0 {
+        std::thread::yield_now();
+    }
+}
+
+/// Items of that size through iceoryx2, written in place in one process and read there in another, both polling.
+pub(crate) fn iceoryx(size: usize, count: u64) -> Duration {
+    let directory = tempfile::tempdir().expect("there is a directory");
+    let process = std::process::id();
+    let node = node(process, directory.path());
+    let service = service(&node);
+    let subscriber = service.subscriber_builder().buffer_size(if size > 4096 { 2 } else { CAPACITY });
+    let subscriber = subscriber.create().expect("it is made");
+    let connected = Event::new().expect("there is memory");
+    let args = (process, directory.path().to_owned(), connected.clone(), size, count);
+    let mut publisher = spawn(publish_loaned, args).expect("it starts");
+    let mut sum = 0_u64;
+    let mut receive = |index| {
+        let sample = loop {
+            match subscriber.receive().expect("it works") {
+                Some(sample) => break sample,
+                None => std::hint::spin_loop(),
+            }
+        };
+        let words = sample.payload().chunks_exact(8);
+        let words = words.map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
+        sum = words.fold(sum, u64::wrapping_add);
+        assert_eq!((sample.payload().len(), number(sample.payload())), (size, index));
+    };
+    receive(0);
+    connected.set();
+    let begin = monotonic();
+    (1..=count).for_each(receive);
+    let time = monotonic() - begin;
+    black_box(sum);
+    drop(subscriber);
+    publisher.join().expect("it returns");
+    drop((service, node));
+    for file in std::fs::read_dir("/dev/shm").expect("it is there").flatten() {
+        if file.file_name().to_string_lossy().starts_with(&prefix(process)) {
+            std::fs::remove_file(file.path()).expect("it is there");
+        }
+    }
+    time
+}
+
+fn send_to_ring(path: String, count: u64) {
+    let sender = ipmpsc::Sender::new(ipmpsc::SharedRingBuffer::open(&path).expect("it opens"));
+    let mut item = [7_u8; 64];
+    for index in 0..count {
+        item[..8].copy_from_slice(&index.to_le_bytes());
+        sender.send(&item.as_slice()).expect("somebody receives");
+    }
+}
+
+/// Items of 64 bytes through ipmpsc, from one process to another.
+pub(crate) fn ipmpsc(count: u64) -> Duration {
+    let (path, ring) = ipmpsc::SharedRingBuffer::create_temp(128 * CAPACITY as u32).expect("there is memory");
+    let mut receiver = ipmpsc::Receiver::new(ring);
+    let mut sender = spawn(send_to_ring, (path, count)).expect("it starts");
+    let mut begin = monotonic();
+    for index in 0..count {
+        let mut context = receiver.zero_copy_context();
+        let item: &[u8] = context.recv().expect("somebody sends");
+        if index == 0 {
+            begin = monotonic();
+        }
+        assert!(item.len() == 64 && number(item) == index);
+    }
+    let time = monotonic() - begin;
+    sender.join().expect("it returns");
+    time
 }
 
 /// A table of LMDB in memory, without syncing.
@@ -259,26 +339,4 @@ impl Lmdb {
             }
         })
     }
-}
-
-/// Python's manager: so many gets, inserts, and updates under a lock, by another process than the server.
-pub(crate) fn python_dict(count: u64) -> Duration {
-    const PROGRAM: &str = "
-import multiprocessing, sys, time
-if __name__ == '__main__':
-    n = int(sys.argv[1])
-    with multiprocessing.Manager() as manager:
-        d, lock = manager.dict(), manager.Lock()
-        keys = ['key%08d' % i for i in range(n)]
-        d.update({key: i for i, key in enumerate(keys)})
-        begin = time.monotonic()
-        for key in keys: d[key]
-        for key in keys: d[key] = 7
-        for key in keys:
-            with lock: d[key] += 1
-        print(time.monotonic() - begin)
-";
-    let output = Command::new("python3").args(["-c", PROGRAM, &count.to_string()]).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
 }

@@ -3,79 +3,73 @@
 use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
-use crate::contest::{ByPipe, BySocket, BySpin, Cpus, ping_pong, ping_pong_seldom};
-use crate::{pipes, stream};
+use crate::cpus::Cpus;
+use crate::pingpong::{ByPipe, BySocket, BySpin, ping_pong};
+use crate::{pipes, python, stream};
 
 const COUNT: u64 = 2_000_000;
 const ROUNDS: u32 = 20_000;
 const MIB: usize = 1 << 20;
 const LARGE: u64 = 1000;
+const SOCKETPAIR: &str = "socketpair";
+
+fn bytes() -> Duration {
+    pipes::bytes(Cpus::Any, 64, COUNT)
+}
+
+fn messages() -> Duration {
+    pipes::messages(COUNT)
+}
+
+/// So many messages take too long with sockets.
+fn datagrams() -> Duration {
+    stream::datagrams(Cpus::Any, COUNT / 20).mul_f64(20.0)
+}
 
 pub(crate) fn cases() -> Vec<Case> {
+    let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
+    let (least, most) = (Goal::RatioAtLeast, Goal::RatioAtMost);
+    let gigabytes = Unit::GigabytesPerSecond(MIB * LARGE as usize);
+    let trips = |cpus| move || ping_pong::<ByPipe>(ROUNDS, cpus);
+    let trip = Unit::Nanos(u64::from(ROUNDS));
     let mut cases = vec![
-        one_way("pipe/64B", "socketpair", Goal::RatioAtLeast(10.0), || {
-            stream::datagrams(COUNT / 20).mul_f64(20.0)
-        }),
-        typed("pipe/typed-socketpair", "socketpair", Goal::None, || {
-            stream::datagrams(COUNT / 20).mul_f64(20.0)
-        }),
-        Case {
-            id: "pipe/1MiB",
-            peer: "socketpair",
-            unit: Unit::GigabytesPerSecond(MIB * LARGE as usize),
-            goal: Goal::RatioAtLeast(4.0),
-            rounds: 10,
-            ours: Box::new(|| pipes::bytes(MIB, LARGE)),
-            theirs: Box::new(|| pipes::sockets(MIB, LARGE / 5).mul_f64(5.0)),
-        },
-        round_trip("pipe/round-trip-running", Cpus::Two, "cache-line", 3.0, || {
+        stream("pipe/64B", SOCKETPAIR, least(10.0), bytes, datagrams),
+        stream(
+            "pipe/64B-pinned",
+            SOCKETPAIR,
+            Goal::None,
+            || pipes::bytes(Cpus::Two, 64, COUNT),
+            || stream::datagrams(Cpus::Two, COUNT / 20).mul_f64(20.0),
+        ),
+        stream("pipe/typed-socketpair", SOCKETPAIR, Goal::None, messages, datagrams),
+        Case::new(
+            "pipe/1MiB",
+            SOCKETPAIR,
+            gigabytes,
+            least(4.0),
+            10,
+            || pipes::bytes(Cpus::Any, MIB, LARGE),
+            || pipes::sockets(MIB, LARGE / 5).mul_f64(5.0),
+        ),
+        Case::new("pipe/round-trip-running", "cache-line", trip, most(3.0), 20, trips(Cpus::Two), || {
             ping_pong::<BySpin>(ROUNDS, Cpus::Two)
         }),
-        round_trip("pipe/round-trip-asleep", Cpus::Any, "socketpair", 1.0, || {
+        Case::new("pipe/round-trip-asleep", SOCKETPAIR, trip, most(1.0), 20, trips(Cpus::Any), || {
             ping_pong::<BySocket>(ROUNDS, Cpus::Any)
         }),
-        Case {
-            id: "pipe/round-trip-woken",
-            peer: "socketpair",
-            unit: Unit::Nanos(500),
-            goal: Goal::RatioAtMost(1.0),
-            rounds: 6,
-            ours: Box::new(|| ping_pong_seldom::<ByPipe>(500)),
-            theirs: Box::new(|| ping_pong_seldom::<BySocket>(500)),
-        },
-        Case {
-            id: "pipe/eof-after-kill",
-            peer: "nothing",
-            unit: Unit::Millis,
-            goal: Goal::AtMost(1.0),
-            rounds: 1000,
-            ours: Box::new(pipes::end_after_kill),
-            theirs: Box::new(|| Duration::from_nanos(1)),
-        },
+        Case::latency::<ByPipe, BySpin>("pipe/latency-running", "cache-line", Cpus::Two, false),
+        Case::latency::<ByPipe, BySocket>("pipe/round-trip-woken", SOCKETPAIR, Cpus::Any, true)
+            .goal(most(1.0)),
+        Case::alone("pipe/eof-after-kill", Unit::Millis, Goal::AtMost(1.0), 1000, pipes::end_after_kill)
+            .with_percentiles(),
     ];
+    if python::is_there() {
+        cases.push(stream("pipe/64B-python", "multiprocessing.Pipe", least(50.0), bytes, || {
+            python::run("pipe", COUNT / 100).mul_f64(100.0)
+        }));
+    }
     cases.extend(peers());
     cases
-}
-
-fn one_way(id: &'static str, peer: &'static str, goal: Goal, theirs: fn() -> Duration) -> Case {
-    let ours = Box::new(|| pipes::bytes(64, COUNT));
-    Case { id, peer, unit: Unit::MillionsPerSecond(COUNT), goal, rounds: 10, ours, theirs: Box::new(theirs) }
-}
-
-fn typed(id: &'static str, peer: &'static str, goal: Goal, theirs: fn() -> Duration) -> Case {
-    Case { ours: Box::new(|| pipes::messages(COUNT)), ..one_way(id, peer, goal, theirs) }
-}
-
-fn round_trip(id: &'static str, cpus: Cpus, peer: &'static str, most: f64, theirs: fn() -> Duration) -> Case {
-    Case {
-        id,
-        peer,
-        unit: Unit::Nanos(u64::from(ROUNDS)),
-        goal: Goal::RatioAtMost(most),
-        rounds: 20,
-        ours: Box::new(move || ping_pong::<ByPipe>(ROUNDS, cpus)),
-        theirs: Box::new(theirs),
-    }
 }
 
 #[cfg(not(feature = "peers"))]
@@ -87,20 +81,10 @@ fn peers() -> Vec<Case> {
 fn peers() -> Vec<Case> {
     use crate::peers;
 
-    let mut cases = vec![
-        one_way("pipe/64B-ipc-channel", "ipc-channel", Goal::RatioAtLeast(20.0), || {
-            peers::ipc_channel_bytes(COUNT / 20).mul_f64(20.0)
-        }),
-        typed("pipe/typed", "ipc-channel", Goal::RatioAtLeast(20.0), || {
-            peers::ipc_channel(COUNT / 20).mul_f64(20.0)
-        }),
-    ];
-    if peers::has_python() {
-        cases.push(one_way("pipe/64B-python", "multiprocessing.Pipe", Goal::RatioAtLeast(50.0), || {
-            peers::python_pipe(COUNT / 100).mul_f64(100.0)
-        }));
-    } else {
-        println!("SKIP pipe/64B-python: there is no python3");
-    }
-    cases
+    let stream =
+        |id, ours, theirs| Case::stream(id, "ipc-channel", COUNT, Goal::RatioAtLeast(20.0), ours, theirs);
+    vec![
+        stream("pipe/64B-ipc-channel", bytes, || peers::ipc_channel_bytes(COUNT / 20).mul_f64(20.0)),
+        stream("pipe/typed", messages, || peers::ipc_channel(COUNT / 20).mul_f64(20.0)),
+    ]
 }

@@ -10,6 +10,7 @@ use ipc_lock::{Barrier, Event};
 use ipc_pipe::{Receiver, RecvError, Sender, one_way};
 use ipc_process::spawn;
 
+use crate::cpus::Cpus;
 use crate::stream::{Message, Span, message, number, together, whole};
 
 fn send(sender: Sender<[u8]>, start: Barrier, size: usize, count: u64) -> Span {
@@ -34,12 +35,12 @@ fn receive(receiver: Receiver<[u8]>, start: Barrier, size: usize, count: u64) ->
 }
 
 /// `count` messages of that size from one process to another.
-pub(crate) fn bytes(size: usize, count: u64) -> Duration {
+pub(crate) fn bytes(cpus: Cpus, size: usize, count: u64) -> Duration {
     let (sender, receiver) = one_way().expect("there is memory");
     let start = Barrier::new(2).expect("there is memory");
     whole(vec![
-        spawn(send, (sender, start.clone(), size, count)).expect("it starts"),
-        spawn(receive, (receiver, start, size, count)).expect("it starts"),
+        cpus.start(0, || spawn(send, (sender, start.clone(), size, count)).expect("it starts")),
+        cpus.start(1, || spawn(receive, (receiver, start.clone(), size, count)).expect("it starts")),
     ])
 }
 

@@ -1,13 +1,15 @@
 //! ipc-pool: beside a pool of threads, another of processes, and Python's.
 
 use std::sync::LazyLock;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ipc_core::Blob;
 use ipc_pool::{AsyncResult, Builder, Pool};
 
 use crate::case::{Case, Goal, Unit, time};
+use crate::python;
 
+const PYTHON: &str = "multiprocessing.Pool";
 const WORKERS: usize = 2;
 const APPLIES: u32 = 2_000;
 const TASKS: u64 = 5_000;
@@ -39,7 +41,11 @@ fn apply_async() -> Duration {
 }
 
 fn map() -> Duration {
-    time(|| POOL.map(|x: u64| x * x, 0..ITEMS).expect("it returns"))
+    let start = Instant::now();
+    let squares = POOL.map(|x: u64| x * x, 0..ITEMS).expect("it returns");
+    let time = start.elapsed();
+    assert!(squares.into_iter().eq((0..ITEMS).map(|x| x * x)));
+    time
 }
 
 fn imap() -> Duration {
@@ -102,111 +108,59 @@ fn is_asleep(pid: u32) -> bool {
     stat.rsplit(')').next().is_some_and(|fields| fields.starts_with(" S"))
 }
 
-fn case(
-    id: &'static str,
-    peer: &'static str,
-    unit: Unit,
-    goal: Goal,
-    rounds: usize,
-    ours: fn() -> Duration,
-    theirs: impl FnMut() -> Duration + 'static,
-) -> Case {
-    Case { id, peer, unit, goal, rounds, ours: Box::new(ours), theirs: Box::new(theirs) }
-}
-
 pub(crate) fn cases() -> Vec<Case> {
-    let nothing = || Duration::from_micros(1);
+    let (micros, each, millis) = (Unit::Micros, Unit::Nanos(TASKS), Unit::Millis);
     let mut cases = vec![
-        case(
-            "pool/shared-200mb-100-tasks",
-            "nothing",
-            Unit::Millis,
-            Goal::None,
-            10,
-            shared_argument,
-            nothing,
-        ),
-        case(
-            "pool/kill-to-failure",
-            "nothing",
-            Unit::Millis,
-            Goal::AtMost(5.0),
-            50,
-            kill_to_failure,
-            nothing,
-        ),
-        case(
-            "pool/kill-to-replacement",
-            "nothing",
-            Unit::Millis,
-            Goal::AtMost(20.0),
-            50,
-            kill_to_replacement,
-            nothing,
-        ),
-        case("pool/imap-100k", "map", Unit::Millis, Goal::None, 10, imap, map),
+        Case::alone("pool/shared-200mb-100-tasks", millis, Goal::None, 10, shared_argument),
+        Case::alone("pool/kill-to-failure", millis, Goal::AtMost(5.0), 50, kill_to_failure)
+            .with_percentiles(),
+        Case::alone("pool/kill-to-replacement", millis, Goal::AtMost(20.0), 50, kill_to_replacement)
+            .with_percentiles(),
+        Case::new("pool/imap-100k", "map", millis, Goal::None, 10, imap, map),
+        Case::alone("pool/apply", micros, Goal::None, 20, apply),
+        Case::alone("pool/apply-async", each, Goal::None, 50, apply_async),
     ];
+    if python::is_there() {
+        let most = Goal::RatioAtMost;
+        let python = |what, count| move || python::run(what, count);
+        let one = move || python::run("apply", u64::from(APPLIES)) / APPLIES;
+        cases.extend([
+            Case::new("pool/apply-python", PYTHON, micros, most(0.05), 5, apply, one),
+            Case::new(
+                "pool/apply-async-python",
+                PYTHON,
+                each,
+                most(0.02),
+                5,
+                apply_async,
+                python("apply_async", TASKS),
+            ),
+            Case::new("pool/map-100k-python", PYTHON, millis, most(0.2), 10, map, python("map", ITEMS)),
+        ]);
+    }
     cases.extend(peers());
     cases
 }
 
 #[cfg(not(feature = "peers"))]
 fn peers() -> Vec<Case> {
-    vec![
-        case("pool/apply", "nothing", Unit::Micros, Goal::None, 20, apply, || Duration::from_micros(1)),
-        case("pool/apply-async", "nothing", Unit::Nanos(TASKS), Goal::None, 50, apply_async, || {
-            Duration::from_micros(1)
-        }),
-        case("pool/map-100k", "nothing", Unit::Millis, Goal::None, 20, map, || Duration::from_micros(1)),
-    ]
+    Vec::new()
 }
 
 #[cfg(feature = "peers")]
 fn peers() -> Vec<Case> {
     use crate::pool_peers as peers;
 
-    let (micros, each) = (Unit::Micros, Unit::Nanos(TASKS));
-    let mut cases = vec![
-        case("pool/apply-rayon", "rayon install", micros, Goal::RatioAtMost(1.0), 20, apply, || {
+    let (micros, each, most) = (Unit::Micros, Unit::Nanos(TASKS), Goal::RatioAtMost);
+    vec![
+        Case::new("pool/apply-rayon", "rayon-install", micros, most(1.0), 20, apply, || {
             peers::rayon_install(WORKERS, APPLIES)
         }),
-        case("pool/apply-procspawn", "procspawn", micros, Goal::RatioAtMost(0.2), 20, apply, || {
+        Case::new("pool/apply-procspawn", "procspawn", micros, most(0.2), 20, apply, || {
             peers::procspawn_apply(WORKERS, APPLIES / 10)
         }),
-        case("pool/apply-async-rayon", "rayon spawn", each, Goal::RatioAtMost(5.0), 50, apply_async, || {
+        Case::new("pool/apply-async-rayon", "rayon-spawn", each, most(5.0), 50, apply_async, || {
             peers::rayon_spawn(WORKERS, TASKS)
         }),
-    ];
-    if crate::peers::has_python() {
-        cases.extend([
-            case(
-                "pool/apply-python",
-                "multiprocessing.Pool",
-                micros,
-                Goal::RatioAtMost(0.05),
-                5,
-                apply,
-                || peers::python("apply", u64::from(APPLIES)) / APPLIES,
-            ),
-            case(
-                "pool/apply-async-python",
-                "multiprocessing.Pool",
-                each,
-                Goal::RatioAtMost(0.02),
-                5,
-                apply_async,
-                || peers::python("apply_async", TASKS),
-            ),
-            case(
-                "pool/map-100k-python",
-                "multiprocessing.Pool",
-                Unit::Millis,
-                Goal::RatioAtMost(0.2),
-                10,
-                map,
-                || peers::python("map", ITEMS),
-            ),
-        ]);
-    }
-    cases
+    ]
 }

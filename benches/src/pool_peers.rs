@@ -1,9 +1,12 @@
 //! What other pools do with the same work.
 
-use std::process::Command;
+use std::path::Path;
 use std::sync::LazyLock;
 use std::sync::mpsc::channel;
 use std::time::Duration;
+
+use ipc_examples::wordcount::{self, Chunk, Count};
+use rayon::prelude::*;
 
 use crate::case::time;
 
@@ -41,28 +44,10 @@ pub(crate) fn procspawn_apply(workers: usize, count: u32) -> Duration {
     time(|| (0..count).for_each(apply)) / count
 }
 
-/// So much work in Python's pool.
-pub(crate) fn python(what: &str, count: u64) -> Duration {
-    const PROGRAM: &str = "
-import multiprocessing, sys, time
-def nothing(): pass
-def square(x): return x * x
-if __name__ == '__main__':
-    multiprocessing.set_start_method('fork')
-    what, n = sys.argv[1], int(sys.argv[2])
-    with multiprocessing.Pool(2) as pool:
-        pool.map(square, range(100))
-        begin = time.monotonic()
-        if what == 'apply':
-            for i in range(n): pool.apply(nothing)
-        elif what == 'apply_async':
-            for r in [pool.apply_async(nothing) for i in range(n)]: r.get()
-        else:
-            assert len(pool.map(square, range(n))) == n
-        print(time.monotonic() - begin)
-";
-    let mut command = Command::new("python3");
-    let output = command.args(["-c", PROGRAM, what, &count.to_string()]).output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout);
-    Duration::from_secs_f64(text.trim().parse().expect("it prints seconds"))
+/// The words of a tree, counted by threads, some files at a time.
+pub(crate) fn wordcount(tree: &Path) -> Count {
+    let listing = wordcount::list(Some(tree)).expect("it can be read");
+    wordcount::count_chunks(&listing, 100, |chunks| {
+        THREADS.install(|| chunks.par_iter().map(Chunk::count).collect())
+    })
 }

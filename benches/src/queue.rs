@@ -3,81 +3,92 @@
 use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
-use crate::contest::{ByFutex, ByQueue, BySpin, Cpus, idle_consumer, ping_pong};
-use crate::stream;
+use crate::cpus::Cpus;
+use crate::pingpong::{ByFutex, ByQueue, BySpin, ping_pong};
+use crate::{python, stream};
 
 const COUNT: u64 = 2_000_000;
 const ROUNDS: u32 = 20_000;
 const MIB: usize = 1 << 20;
 const SOCKETPAIR: &str = "socketpair";
 
-pub(crate) fn cases() -> Vec<Case> {
-    let mut cases = vec![
-        Case {
-            id: "queue/1MiB-in-place",
-            peer: "memcpy",
-            unit: Unit::GigabytesPerSecond(MIB * 2000),
-            goal: Goal::RatioAtLeast(0.8),
-            rounds: 10,
-            ours: Box::new(|| stream::in_place(MIB, 2000)),
-            theirs: Box::new(|| stream::memcpy(MIB, 2000)),
-        },
-        stream("queue/64B-1x1-socketpair", SOCKETPAIR, Goal::None, || stream::bytes(1, 64, COUNT), datagrams),
-        stream("queue/64B-batches-socketpair", SOCKETPAIR, Goal::None, || stream::batches(COUNT), datagrams),
-        stream("queue/typed-1x1-socketpair", SOCKETPAIR, Goal::None, || stream::messages(COUNT), datagrams),
-        round_trip("queue/round-trip-running", Cpus::Two, "cache-line", 2.5, || {
-            ping_pong::<BySpin>(ROUNDS, Cpus::Two)
-        }),
-        round_trip("queue/round-trip-asleep", Cpus::Any, "futex", 1.5, || {
-            ping_pong::<ByFutex>(ROUNDS, Cpus::Any)
-        }),
-        Case {
-            id: "queue/idle",
-            peer: "nothing",
-            unit: Unit::PercentOf(Duration::from_secs(5)),
-            goal: Goal::AtMost(0.1),
-            rounds: 3,
-            ours: Box::new(|| idle_consumer(Duration::from_secs(5))),
-            theirs: Box::new(|| Duration::from_micros(1)),
-        },
-    ];
-    cases.extend(peers());
-    cases
+fn bytes<const SIDES: u64>() -> Duration {
+    stream::bytes(Cpus::Any, SIDES, 64, COUNT)
+}
+
+fn pinned() -> Duration {
+    stream::bytes(Cpus::Two, 1, 64, COUNT)
+}
+
+fn one_cpu() -> Duration {
+    stream::bytes(Cpus::One, 1, 64, COUNT)
+}
+
+fn messages() -> Duration {
+    stream::messages(COUNT)
+}
+
+fn batches() -> Duration {
+    stream::batches(COUNT)
+}
+
+fn in_place() -> Duration {
+    stream::in_place(MIB, 2000)
 }
 
 /// So many items take too long with sockets.
 fn datagrams() -> Duration {
-    stream::datagrams(COUNT / 20).mul_f64(20.0)
+    stream::datagrams(Cpus::Any, COUNT / 20).mul_f64(20.0)
 }
 
-fn stream(
-    id: &'static str,
-    peer: &'static str,
-    goal: Goal,
-    ours: fn() -> Duration,
-    theirs: fn() -> Duration,
-) -> Case {
-    Case {
-        id,
-        peer,
-        unit: Unit::MillionsPerSecond(COUNT),
-        goal,
-        rounds: 10,
-        ours: Box::new(ours),
-        theirs: Box::new(theirs),
+pub(crate) fn cases() -> Vec<Case> {
+    let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
+    let least = Goal::RatioAtLeast;
+    let gigabytes = Unit::GigabytesPerSecond(MIB * 2000);
+    let idle = Duration::from_secs(5);
+    let trips = |cpus| move || ping_pong::<ByQueue>(ROUNDS, cpus);
+    let trip = Unit::Nanos(u64::from(ROUNDS));
+    let mut cases = vec![
+        Case::new("queue/1MiB-in-place", "memcpy", gigabytes, least(0.8), 10, in_place, || {
+            stream::memcpy(MIB, 2000)
+        }),
+        stream("queue/64B-1x1-socketpair", SOCKETPAIR, Goal::None, bytes::<1>, datagrams),
+        stream("queue/64B-1x1-one-cpu", SOCKETPAIR, Goal::None, one_cpu, || {
+            stream::datagrams(Cpus::One, COUNT / 20).mul_f64(20.0)
+        }),
+        stream("queue/64B-batches-socketpair", SOCKETPAIR, Goal::None, batches, datagrams),
+        stream("queue/typed-1x1-socketpair", SOCKETPAIR, Goal::None, messages, datagrams),
+        Case::new(
+            "queue/round-trip-running",
+            "cache-line",
+            trip,
+            Goal::RatioAtMost(2.5),
+            20,
+            trips(Cpus::Two),
+            || ping_pong::<BySpin>(ROUNDS, Cpus::Two),
+        ),
+        Case::new(
+            "queue/round-trip-asleep",
+            "futex",
+            trip,
+            Goal::RatioAtMost(1.5),
+            20,
+            trips(Cpus::Any),
+            || ping_pong::<ByFutex>(ROUNDS, Cpus::Any),
+        ),
+        Case::latency::<ByQueue, BySpin>("queue/latency-running", "cache-line", Cpus::Two, false),
+        Case::latency::<ByQueue, ByFutex>("queue/latency-woken", "futex", Cpus::Any, true),
+        Case::alone("queue/idle", Unit::PercentOf(idle), Goal::AtMost(0.1), 3, move || {
+            stream::idle_consumer(idle)
+        }),
+    ];
+    if python::is_there() {
+        cases.push(stream("queue/typed-1x1-python", "multiprocessing.Queue", least(100.0), messages, || {
+            python::run("queue", COUNT / 100).mul_f64(100.0)
+        }));
     }
-}
-
-fn round_trip(id: &'static str, cpus: Cpus, peer: &'static str, most: f64, theirs: fn() -> Duration) -> Case {
-    Case {
-        id,
-        peer,
-        unit: Unit::Nanos(u64::from(ROUNDS)),
-        goal: Goal::RatioAtMost(most),
-        rounds: 20,
-        ours: Box::new(move || ping_pong::<ByQueue>(ROUNDS, cpus)),
-        theirs: Box::new(theirs),
-    }
+    cases.extend(peers());
+    cases
 }
 
 #[cfg(not(feature = "peers"))]
@@ -90,67 +101,47 @@ fn peers() -> Vec<Case> {
     use crate::peers;
 
     const CROSSBEAM: &str = "crossbeam-threads";
-    let mut cases = vec![
-        stream(
-            "queue/64B-1x1",
-            CROSSBEAM,
-            Goal::RatioAtLeast(1.0),
-            || stream::bytes(1, 64, COUNT),
-            || peers::crossbeam::<64>(1, COUNT),
-        ),
-        stream(
-            "queue/64B-1x1-cloudtoid",
-            "cloudtoid",
-            Goal::RatioAtLeast(1.2),
-            || stream::bytes(1, 64, COUNT),
-            || peers::cloudtoid(64, COUNT),
-        ),
-        stream(
-            "queue/64B-2x2",
-            CROSSBEAM,
-            Goal::RatioAtLeast(1.0),
-            || stream::bytes(2, 64, COUNT),
-            || peers::crossbeam::<64>(2, COUNT),
-        ),
-        stream(
-            "queue/64B-4x4",
-            CROSSBEAM,
-            Goal::RatioAtLeast(1.0),
-            || stream::bytes(4, 64, COUNT),
-            || peers::crossbeam::<64>(4, COUNT),
-        ),
-        stream(
-            "queue/64B-batches",
-            "rtrb-threads",
-            Goal::RatioAtLeast(0.8),
-            || stream::batches(COUNT),
-            || peers::rtrb(COUNT),
-        ),
+    let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
+    let least = Goal::RatioAtLeast;
+    let gigabytes = Unit::GigabytesPerSecond(MIB * 2000);
+    vec![
+        stream("queue/64B-1x1", CROSSBEAM, least(1.0), bytes::<1>, || {
+            peers::crossbeam::<64>(Cpus::Any, 1, COUNT)
+        }),
+        stream("queue/64B-1x1-pinned", CROSSBEAM, Goal::None, pinned, || {
+            peers::crossbeam::<64>(Cpus::Two, 1, COUNT)
+        }),
+        stream("queue/64B-1x1-cloudtoid", "cloudtoid", least(1.2), bytes::<1>, || {
+            peers::cloudtoid(Cpus::Any, 64, COUNT)
+        }),
+        stream("queue/64B-1x1-cloudtoid-pinned", "cloudtoid", Goal::None, pinned, || {
+            peers::cloudtoid(Cpus::Two, 64, COUNT)
+        }),
+        stream("queue/64B-1x1-iceoryx2", "iceoryx2", Goal::None, bytes::<1>, || {
+            peers::iceoryx(64, COUNT / 10).mul_f64(10.0)
+        }),
+        stream("queue/64B-1x1-ipmpsc", "ipmpsc", Goal::None, bytes::<1>, || {
+            peers::ipmpsc(COUNT / 100).mul_f64(100.0)
+        }),
+        stream("queue/64B-2x2", CROSSBEAM, least(1.0), bytes::<2>, || {
+            peers::crossbeam::<64>(Cpus::Any, 2, COUNT)
+        }),
+        stream("queue/64B-4x4", CROSSBEAM, least(1.0), bytes::<4>, || {
+            peers::crossbeam::<64>(Cpus::Any, 4, COUNT)
+        }),
+        stream("queue/64B-batches", "rtrb-threads", least(0.8), batches, || peers::rtrb(COUNT)),
         stream(
             "queue/4KiB-1x1",
             CROSSBEAM,
-            Goal::RatioAtLeast(1.5),
-            || stream::bytes(1, 4096, COUNT / 10).mul_f64(10.0),
-            || peers::crossbeam::<4096>(1, COUNT / 10).mul_f64(10.0),
+            least(1.5),
+            || stream::bytes(Cpus::Any, 1, 4096, COUNT / 10).mul_f64(10.0),
+            || peers::crossbeam::<4096>(Cpus::Any, 1, COUNT / 10).mul_f64(10.0),
         ),
-        stream(
-            "queue/typed-1x1",
-            "ipc-channel",
-            Goal::RatioAtLeast(20.0),
-            || stream::messages(COUNT),
-            || peers::ipc_channel(COUNT / 20).mul_f64(20.0),
-        ),
-    ];
-    if peers::has_python() {
-        cases.push(stream(
-            "queue/typed-1x1-python",
-            "multiprocessing.Queue",
-            Goal::RatioAtLeast(100.0),
-            || stream::messages(COUNT),
-            || peers::python_queue(COUNT / 100).mul_f64(100.0),
-        ));
-    } else {
-        println!("SKIP queue/typed-1x1-python: there is no python3");
-    }
-    cases
+        stream("queue/typed-1x1", "ipc-channel", least(20.0), messages, || {
+            peers::ipc_channel(COUNT / 20).mul_f64(20.0)
+        }),
+        Case::new("queue/1MiB-in-place-iceoryx2", "iceoryx2", gigabytes, Goal::None, 10, in_place, || {
+            peers::iceoryx(MIB, 2000)
+        }),
+    ]
 }

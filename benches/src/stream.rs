@@ -11,6 +11,9 @@ use ipc_process::{Child, spawn};
 use ipc_queue::Queue;
 use serde::{Deserialize, Serialize};
 
+use crate::cpus::Cpus;
+use crate::raw::cpu_time;
+
 /// As many as crossbeam's queue gets, too.
 pub(crate) const CAPACITY: usize = 1024;
 
@@ -82,15 +85,16 @@ pub(crate) fn sized(size: usize, count: u64, capacity: usize) -> Duration {
 }
 
 /// `count` items of that size from so many processes to so many, copied in and out.
-pub(crate) fn bytes(sides: u64, size: usize, count: u64) -> Duration {
+pub(crate) fn bytes(cpus: Cpus, sides: u64, size: usize, count: u64) -> Duration {
     let queue = Queue::bounded(CAPACITY).expect("there is memory");
     let start = Barrier::new(2 * sides as u32).expect("there is memory");
     let mut children = Vec::new();
     for _ in 0..sides {
         let count = count / sides;
-        children.push(spawn(put, (queue.clone(), start.clone(), size, count)).expect("it starts"));
+        let args = (queue.clone(), start.clone(), size, count);
+        children.push(cpus.start(0, || spawn(put, args).expect("it starts")));
         let args = (queue.clone(), start.clone(), size, count, sides == 1);
-        children.push(spawn(get, args).expect("it starts"));
+        children.push(cpus.start(1, || spawn(get, args).expect("it starts")));
     }
     whole(children)
 }
@@ -225,11 +229,23 @@ fn get_datagrams(socket: Fd<UnixDatagram>, start: Barrier, count: u64) -> Span {
 }
 
 /// `count` items of 64 bytes from one process to another through a pair of sockets.
-pub(crate) fn datagrams(count: u64) -> Duration {
+pub(crate) fn datagrams(cpus: Cpus, count: u64) -> Duration {
     let (here, there) = UnixDatagram::pair().expect("there are sockets");
     let start = Barrier::new(2).expect("there is memory");
     whole(vec![
-        spawn(put_datagrams, (Fd(here), start.clone(), count)).expect("it starts"),
-        spawn(get_datagrams, (Fd(there), start, count)).expect("it starts"),
+        cpus.start(0, || spawn(put_datagrams, (Fd(here), start.clone(), count)).expect("it starts")),
+        cpus.start(1, || spawn(get_datagrams, (Fd(there), start.clone(), count)).expect("it starts")),
     ])
+}
+
+fn wait_for_item(queue: Queue<u64>, time: Duration) -> Duration {
+    let before = cpu_time();
+    assert!(queue.get_timeout(time).is_err());
+    cpu_time() - before
+}
+
+/// The CPU time of a process that waits that long for an item.
+pub(crate) fn idle_consumer(time: Duration) -> Duration {
+    let queue = Queue::unbounded().expect("there is memory");
+    spawn(wait_for_item, (queue, time)).expect("it starts").join().expect("it returns")
 }

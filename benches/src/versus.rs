@@ -8,8 +8,9 @@ use std::time::Duration;
 use ipc_pipe::{Connection, pipe};
 use ipc_process::spawn;
 use ipc_queue::Queue;
-use plotters::prelude::*;
 
+use crate::cpus::Cpus;
+use crate::plot::{self, Chart, Line};
 use crate::{pipes, stream};
 
 const SIZES: [usize; 10] = [16, 64, 256, 1 << 10, 4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20, 4 << 20];
@@ -85,10 +86,7 @@ fn medians(rounds: usize, measure: [&dyn Fn() -> Duration; 2]) -> [f64; 2] {
             times.push(measure().as_secs_f64());
         }
     }
-    times.map(|mut times| {
-        times.sort_by(f64::total_cmp);
-        times[rounds / 2]
-    })
+    times.map(plot::median)
 }
 
 fn measure(size: usize, rounds: usize) -> Row {
@@ -96,7 +94,7 @@ fn measure(size: usize, rounds: usize) -> Row {
     let count = ((1_u64 << 28) / size as u64).clamp(100, 500_000);
     let trips = (count / 50).clamp(50, 5000);
     let queue = || stream::sized(size, count, capacity(size));
-    let pipe = || pipes::bytes(size, count);
+    let pipe = || pipes::bytes(Cpus::Any, size, count);
     let rate = medians(rounds, [&queue, &pipe]).map(|time| count as f64 / time);
     let queue = || queue_round_trips(size, trips);
     let pipe = || pipe_round_trips(size, trips);
@@ -113,7 +111,7 @@ pub(crate) fn run(quick: bool, output: Option<&Path>) -> Result<(), Box<dyn Erro
     let mut rows = Vec::new();
     for size in SIZES {
         let row = measure(size, if quick { 1 } else { 5 });
-        let mut line = format!("| {} |", name(size));
+        let mut line = format!("| {} |", plot::bytes(size as f64));
         row.rate.iter().try_for_each(|rate| write!(line, " {} |", with_unit(*rate)))?;
         row.rate.iter().try_for_each(|rate| write!(line, " {:.2} |", rate * size as f64 / 1e9))?;
         row.round_trip.iter().try_for_each(|micros| write!(line, " {micros:.2} us |"))?;
@@ -122,15 +120,7 @@ pub(crate) fn run(quick: bool, output: Option<&Path>) -> Result<(), Box<dyn Erro
     }
     let Some(folder) = output else { return Ok(()) };
     std::fs::create_dir_all(folder)?;
-    draw(&rows, &folder.join("queue-vs-pipe.svg"))
-}
-
-fn name(size: usize) -> String {
-    match size {
-        0..1024 => format!("{size} B"),
-        1024..1_048_576 => format!("{} KiB", size >> 10),
-        _ => format!("{} MiB", size >> 20),
-    }
+    plot::draw(&folder.join("queue-vs-pipe.svg"), &charts(&rows))
 }
 
 fn with_unit(rate: f64) -> String {
@@ -138,54 +128,16 @@ fn with_unit(rate: f64) -> String {
 }
 
 /// Bytes a second on the left, round trips on the right, over the sizes.
-fn draw(rows: &[Row], path: &Path) -> Result<(), Box<dyn Error>> {
-    let area = SVGBackend::new(path, (900, 380)).into_drawing_area();
-    area.fill(&WHITE)?;
-    let (left, right) = area.split_horizontally(450);
-    let rate = |side: usize| move |row: &Row| (row.size as f64, row.rate[side] * row.size as f64 / 1e9);
-    panel(&left, "throughput in GB/s", 0.05..60.0, [points(rows, rate(0)), points(rows, rate(1))])?;
-    let trip = |side: usize| move |row: &Row| (row.size as f64, row.round_trip[side]);
-    panel(
-        &right,
-        "round trip in microseconds",
-        0.1..20_000.0,
-        [points(rows, trip(0)), points(rows, trip(1))],
-    )?;
-    area.present()?;
-    Ok(())
-}
-
-fn points(rows: &[Row], point: impl Fn(&Row) -> (f64, f64)) -> Vec<(f64, f64)> {
-    rows.iter().map(point).collect()
-}
-
-type Area<'a> = DrawingArea<SVGBackend<'a>, plotters::coord::Shift>;
-
-fn panel(
-    area: &Area<'_>,
-    title: &str,
-    range: std::ops::Range<f64>,
-    lines: [Vec<(f64, f64)>; 2],
-) -> Result<(), Box<dyn Error>> {
-    let sizes = (10.0..6e6_f64).log_scale();
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, ("sans-serif", 16))
-        .margin(10)
-        .x_label_area_size(30)
-        .y_label_area_size(50)
-        .build_cartesian_2d(sizes, range.log_scale())?;
-    chart
-        .configure_mesh()
-        .x_labels(7)
-        .x_label_formatter(&|size| name(*size as usize))
-        .light_line_style(WHITE)
-        .draw()?;
-    for ((label, color), line) in [("queue", BLUE), ("pipe", RED)].into_iter().zip(lines) {
-        chart
-            .draw_series(LineSeries::new(line, color.stroke_width(2)).point_size(3))?
-            .label(label)
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], color));
-    }
-    chart.configure_series_labels().border_style(BLACK).background_style(WHITE).draw()?;
-    Ok(())
+fn charts(rows: &[Row]) -> [Chart; 2] {
+    let chart = |title, y, value: fn(&Row) -> [f64; 2]| {
+        let line = |side: usize, label| Line {
+            label,
+            points: rows.iter().map(|row| (row.size as f64, value(row)[side])).collect(),
+        };
+        Chart { title, x: "message", y, name: plot::bytes, lines: vec![line(0, "queue"), line(1, "pipe")] }
+    };
+    [
+        chart("one way", "GB/s", |row| row.rate.map(|rate| rate * row.size as f64 / 1e9)),
+        chart("there and back", "microseconds", |row| row.round_trip),
+    ]
 }

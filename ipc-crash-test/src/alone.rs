@@ -52,6 +52,7 @@ pub fn alone(test: impl FnOnce()) {
     let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);
     assert!(run.status.success(), "{name}: {}\n{text}", run.status);
     assert!(text.contains("1 passed"), "{name} did not run\n{text}");
+    print!("{text}");
 }
 
 fn watched(test: impl FnOnce()) {

@@ -1,15 +1,18 @@
 //! One producer, and three consumers that share one end of a pipe.
 //!
-//! In Python each consumer needs a lock around `recv`, since two that read at once tear a message apart, and has to close its
-//! copy of the sending end:
+//! In Python:
 //!
 //! ```python
 //! def consume(receiver, sender, lock):
-//!     sender.close()
+//!     sender.close()                 # its own copy, or the end never comes
 //!     while True:
-//!         with lock:
+//!         with lock:                 # two that read at once tear a message apart
 //!             try: message = receiver.recv()
 //!             except EOFError: break
+//!
+//! receiver, sender = Pipe(duplex=False)
+//! for _ in range(3):
+//!     Process(target=consume, args=(receiver, sender, lock)).start()
 //! ```
 //!
 //! Here any number of processes can share an end: each message is received once, by one of them, and all of them come to the

@@ -1,11 +1,13 @@
 //! Consumers that just iterate: the loop ends by itself when the last producer is gone, also when it is killed.
 //!
-//! The material on Python's queues ends producers and consumers with pills or timeouts and asks: is there a better way?
-//! There is none in Python, since every process has both ends of the queue's pipe, so that nobody ever sees its end.
+//! In Python, with a pill or a guess, as in `queue-pill` and `queue-timeout`, since every process has both ends of the queue's
+//! pipe, so that nobody ever sees its end:
 //!
 //! ```python
-//! for food in q:     # what one would like to write
-//!     eat(food)
+//! def eat(q):
+//!     while True:
+//!         food = q.get()
+//!         if food is None: break     # from somebody who knows that all cooks are done
 //! ```
 //!
 //! Here a queue has handles that can only put and handles that can only get. When the last `Producer` of all processes

@@ -1,5 +1,7 @@
 //! An echo server with a process for each connection, and one with a thread for each.
 //!
+//! In Python:
+//!
 //! ```python
 //! def talk(conn):
 //!     while True:

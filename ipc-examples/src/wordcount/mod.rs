@@ -109,13 +109,38 @@ impl Sum {
     }
 }
 
-/// Counts in this process.
-pub fn count_serially(listing: &Listing) -> Count {
-    let pieces: Vec<_> = listing.texts.iter().cloned().map(Piece::whole).collect();
+/// Some of the texts.
+#[derive(Debug)]
+pub struct Chunk(Vec<Piece>);
+
+/// What was counted in a chunk.
+#[derive(Debug)]
+pub struct Counted(Tally);
+
+impl Chunk {
+    /// Counts its words.
+    pub fn count(&self) -> Counted {
+        Counted(count_pieces(&self.0))
+    }
+}
+
+/// Counts in this process, in chunks of so many texts, which `count` sees to: in threads, for one.
+pub fn count_chunks(
+    listing: &Listing,
+    texts: usize,
+    count: impl FnOnce(Vec<Chunk>) -> Vec<Counted>,
+) -> Count {
+    let chunk = |texts: &[Text]| Chunk(texts.iter().cloned().map(Piece::whole).collect());
     let mut sum = Sum::default();
     sum.count.problems.clone_from(&listing.problems);
-    sum.add(count_pieces(&pieces));
+    let counted = count(listing.texts.chunks(texts).map(chunk).collect());
+    counted.into_iter().for_each(|Counted(tally)| sum.add(tally));
     sum.finish()
+}
+
+/// Counts in this process, in this thread.
+pub fn count_serially(listing: &Listing) -> Count {
+    count_chunks(listing, listing.len().max(1), |chunks| chunks.iter().map(Chunk::count).collect())
 }
 
 /// What came of each part, by its number. In a worker.

@@ -1,5 +1,6 @@
-//! The examples as their users see them, a module a subject.
+//! The examples as their users see them, and the packages of all crates, a module a subject.
 
 mod command;
+mod packages;
 mod trees;
 mod words;
