@@ -42,7 +42,7 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         after_a_kill("lock/recovery-20", 20, 100),
         after_a_kill("lock/recovery-200", 200, 50),
         after_a_kill("lock/recovery-1000", 1000, 20),
-        waiting("lock/idle", Duration::from_secs(5)),
+        waiting("lock/idle", Duration::from_secs(if quick { 2 } else { 5 })),
     ];
     let of_a_million = Unit::Nanos(COUNT);
     cases.push(Case::prepared(

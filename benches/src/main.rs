@@ -121,7 +121,7 @@ fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let cases = [
         process::cases(),
         lock::cases(arguments.quick),
-        queue::cases(),
+        queue::cases(arguments.quick),
         pipe::cases(),
         shared::cases(),
         pool::cases(),

@@ -41,11 +41,11 @@ fn datagrams() -> Duration {
     stream::datagrams(Cpus::Any, COUNT / 20).mul_f64(20.0)
 }
 
-pub(crate) fn cases() -> Vec<Case> {
+pub(crate) fn cases(quick: bool) -> Vec<Case> {
     let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
     let least = Goal::RatioAtLeast;
     let gigabytes = Unit::GigabytesPerSecond(MIB * 2000);
-    let idle = Duration::from_secs(5);
+    let idle = Duration::from_secs(if quick { 2 } else { 5 });
     let trips = |cpus| move || ping_pong::<ByQueue>(ROUNDS, cpus);
     let trip = Unit::Nanos(u64::from(ROUNDS));
     let mut cases = vec![

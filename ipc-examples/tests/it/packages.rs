@@ -76,3 +76,22 @@ fn each_dependency_of_a_published_crate_has_its_reason_in_the_design() {
     }
     assert_eq!(count, 7);
 }
+
+/// All that Python's `multiprocessing` has in `__all__`.
+const NAMES: &str = "Array AuthenticationError Barrier BoundedSemaphore BufferTooShort Condition Event JoinableQueue Lock \
+    Manager Pipe Pool Process ProcessError Queue RLock RawArray RawValue Semaphore SimpleQueue TimeoutError Value \
+    active_children allow_connection_pickling cpu_count current_process freeze_support get_all_start_methods get_context \
+    get_logger get_start_method log_to_stderr parent_process reducer set_executable set_forkserver_preload \
+    set_start_method";
+
+#[test]
+fn the_readme_has_an_answer_to_every_name_of_multiprocessing() {
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../README.md")).unwrap();
+    let (_, table) = readme.split_once("## From Python").unwrap();
+    let (table, _) = table.split_once("\n## ").unwrap();
+    let left: String = table.lines().filter_map(|line| line.split('|').nth(1)).collect();
+    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+    let told: Vec<&str> = left.split(|c| !is_word(c)).collect();
+    let missing: Vec<_> = NAMES.split_whitespace().filter(|name| !told.contains(name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
