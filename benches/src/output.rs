@@ -47,10 +47,10 @@ pub(crate) struct Data {
     pub(crate) cases: Vec<Outcome>,
 }
 
-/// Readable on white and on dark.
+/// Dark enough for white, which it is drawn on.
 const OK: RGBColor = RGBColor(46, 139, 87);
 const MISS: RGBColor = RGBColor(200, 80, 60);
-const TEXT: RGBColor = RGBColor(128, 128, 128);
+const TEXT: RGBColor = RGBColor(40, 40, 40);
 const WIDTH: u32 = 900;
 const LINE: u32 = 22;
 
@@ -68,11 +68,12 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         return Ok(());
     }
     let root = SVGBackend::new(path, (WIDTH, bars.len() as u32 * LINE + 90)).into_drawing_area();
+    root.fill(&WHITE)?;
     let least = bars.iter().map(|bar| bar.1).fold(0.5, f64::min) * 0.8;
     let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
     let count = bars.len() as i32;
     let mut chart = ChartBuilder::on(&root)
-        .caption("Times the goal (1: just reached; more is better)", ("sans-serif", 16, &TEXT))
+        .caption("ours, as times the goal: 1 is just reached, more is better, red is missed", ("sans-serif", 16, &TEXT))
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(330)
