@@ -73,7 +73,10 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
     let count = bars.len() as i32;
     let mut chart = ChartBuilder::on(&root)
-        .caption("ours, as times the goal: 1 is just reached, more is better, red is missed", ("sans-serif", 16, &TEXT))
+        .caption(
+            "ours, as times the goal: 1 is just reached, more is better, red is missed",
+            ("sans-serif", 16, &TEXT),
+        )
         .margin(10)
         .x_label_area_size(30)
         .y_label_area_size(330)
