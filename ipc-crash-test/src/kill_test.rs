@@ -44,6 +44,7 @@ pub struct KillTest<'a, S> {
     pub(crate) recoverer: Option<Body<'a, S>>,
     pub(crate) waiters: Vec<OnState<'a, S>>,
     pub(crate) when_blocked: Option<OnState<'a, S>>,
+    pub(crate) meanwhile: Option<OnState<'a, S>>,
     pub(crate) check: Option<Check<'a, S>>,
     pub(crate) limits: Limits,
 }
@@ -74,6 +75,7 @@ impl<'a, S> KillTest<'a, S> {
             recoverer: None,
             waiters: Vec::new(),
             when_blocked: None,
+            meanwhile: None,
             check: None,
             limits: Limits {
                 stride: 1,
@@ -131,6 +133,15 @@ impl<'a, S> KillTest<'a, S> {
     /// Without this, or when the process sleeps on, it is killed there and the walk ends.
     pub fn when_blocked(mut self, wake: impl Fn(&S) + 'a) -> Self {
         self.when_blocked = Some(Box::new(wake));
+        self
+    }
+
+    /// Called in the tracer while the victim is stopped, which is then not killed, but goes on to its end before the check.
+    ///
+    /// This finds what goes wrong between the living, where others do all that they do between two instructions of one. It
+    /// must not wait for the victim.
+    pub fn meanwhile(mut self, others: impl Fn(&S) + 'a) -> Self {
+        self.meanwhile = Some(Box::new(others));
         self
     }
 

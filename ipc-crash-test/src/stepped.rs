@@ -10,7 +10,7 @@ use nix::sys::wait::WaitStatus;
 
 use crate::address;
 use crate::control::{Control, Step};
-use crate::process::{Process, Timing, is_asleep};
+use crate::process::{JoinError, Process, Timing, is_asleep};
 use crate::report::Outcome;
 
 /// A traced child, stopped between two instructions of its operation.
@@ -112,6 +112,16 @@ impl Stepped {
         match self.process.wait(|waited| waited >= timing.deadline) {
             Some(status) => self.process.describe_end(status),
             None => "panicked, and did not end".into(),
+        }
+    }
+
+    /// Lets the process come to its end at full speed.
+    pub(crate) fn go_on(&mut self, timing: &Timing) -> Result<(), String> {
+        ptrace::detach(self.process.pid, None).map_err(|error| format!("cannot go on: {error}"))?;
+        match self.process.join(timing) {
+            Ok(()) => Ok(()),
+            Err(JoinError::Hang) => Err(format!("did not end within {:?}", timing.deadline)),
+            Err(JoinError::Failed(message)) => Err(message),
         }
     }
 

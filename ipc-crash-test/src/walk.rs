@@ -132,14 +132,16 @@ impl<'t, 'a, S> Walk<'t, 'a, S> {
         let body = test.victim.as_deref().expect("a kill test needs a victim");
         let process = self.victim.fork(&self.timing, |step| body(&state, step))?;
         let mut waiters = self.fork_waiters(&state)?;
-        let victim = self.victim.kill(process, step, &self.timing, wake)?;
+        let meanwhile = test.meanwhile.as_ref().map(|others| || others(&state));
+        let meanwhile = meanwhile.as_ref().map(|others| others as &dyn Fn());
+        let victim = self.victim.stop(process, step, &self.timing, wake, meanwhile)?;
         let victim = self.count(victim);
 
         let recoverer = match test.recoverer.as_deref() {
             Some(body) => {
                 let process = self.recoverer.fork(&self.timing, |step| body(&state, step));
                 let killed = process
-                    .and_then(|process| self.recoverer.kill(process, recovery_step, &self.timing, wake))
+                    .and_then(|process| self.recoverer.stop(process, recovery_step, &self.timing, wake, None))
                     .map_err(|failure| failure.after(&victim))?;
                 Some(self.count(killed))
             }
@@ -214,17 +216,22 @@ impl Role {
         Stepped::fork(&self.control, timing, body).map_err(|message| self.error(message))
     }
 
-    /// Steps a process through `limit` instructions, and kills it there.
-    fn kill(
+    /// Steps a process through `limit` instructions, and kills it there, or lets it go on after `meanwhile`.
+    fn stop(
         &mut self,
         mut process: Stepped,
         limit: u64,
         timing: &Timing,
         wake: Option<&dyn Fn()>,
+        meanwhile: Option<&dyn Fn()>,
     ) -> Result<Killed, Failure> {
         let outcome = process.step_to(limit, timing, &mut self.blocked_at, wake);
         let outcome = outcome.map_err(|message| self.error(message))?;
         let next_instruction = process.next_instruction();
+        if let (Some(others), Outcome::Killed { .. }) = (meanwhile, outcome) {
+            others();
+            process.go_on(timing).map_err(|message| self.error(message))?;
+        }
         process.kill();
         self.longest = self.longest.max(process.steps());
         Ok(Killed { outcome, steps: process.steps(), next_instruction, _zombie: Some(process) })

@@ -64,10 +64,17 @@ impl Outgoing {
             }
         }
         putting.write(0, bytes)?;
-        putting.commit();
-        if self.0.tell(ring.waiting_for_records()) || !ring.has_records() {
+        let number = putting.commit();
+        self.tell(number).map(|()| None)
+    }
+
+    /// Wakes who waits for the message of that number, which is there.
+    #[inline]
+    fn tell(&self, number: u64) -> Result<(), SendRefused> {
+        let ring = &self.0.ring;
+        if self.0.tell(ring.waiting_for_records()) || ring.taken() >= number {
             // It is on its way, or was received by one who is gone by now.
-            return Ok(None);
+            return Ok(());
         }
         // Everybody is gone: nobody has it, and nobody ever will.
         Err(SendRefused::Closed)
@@ -127,5 +134,33 @@ impl Outgoing {
     fn drain(&self) -> bool {
         sys::discard(self.0.fd());
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::channel;
+    use crate::incoming::Incoming;
+
+    fn put(sender: &Outgoing) -> u64 {
+        let mut putting = Putting::new(&sender.0.ring);
+        assert!(putting.begin(0, Patient::Not).unwrap());
+        putting.commit()
+    }
+
+    /// Two are at once in the midst of a send.
+    #[test]
+    fn of_two_messages_the_one_that_was_received_is_not_handed_back() {
+        let (sending, receiving) = channel::create("nothing", 4096).unwrap();
+        let (sender, receiver) = (Outgoing(Arc::new(sending)), Incoming(Arc::new(receiving)));
+        let first = put(&sender);
+        receiver.recv(Patient::Not, |_| ()).unwrap();
+        assert_eq!(receiver.look(), Waited::TimedOut, "there is no other, and that it waits is noted");
+        drop(receiver);
+        let second = put(&sender);
+        sender.tell(first).unwrap();
+        sender.0.ring.waiting_for_records().store(1, Ordering::Relaxed);
+        assert!(matches!(sender.tell(second), Err(SendRefused::Closed)));
     }
 }

@@ -111,6 +111,12 @@ impl<'a> Putting<'a> {
         self.writer.push(len)
     }
 
+    /// How many records there were with the last of these.
+    #[inline]
+    pub(crate) fn passed(&self) -> u64 {
+        self.writer.passed()
+    }
+
     #[inline]
     fn is_inside(&self) -> bool {
         self.inside.is_some_and(Identity::is_current)

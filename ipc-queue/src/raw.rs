@@ -175,10 +175,11 @@ impl<'a> Putting<'a> {
         memory::write(self.0.segment(), self.0.at + offset as u64, bytes)
     }
 
-    /// Lets the others see the record, and put theirs.
+    /// Lets the others see the record, and put theirs. Its number: when so many are [taken](Ring::taken), it is.
     #[inline]
-    pub fn commit(&mut self) {
+    pub fn commit(&mut self) -> u64 {
         self.0.show();
+        self.0.passed()
     }
 }
 

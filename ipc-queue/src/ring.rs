@@ -240,6 +240,12 @@ impl Writer<'_> {
         Ok(at + WORD)
     }
 
+    /// Records that have passed, with those pushed.
+    #[inline]
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+
     #[inline]
     fn word(&self, position: u64) -> Result<&AtomicU64> {
         memory::word(self.ring.segment, position)

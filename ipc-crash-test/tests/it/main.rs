@@ -3,6 +3,7 @@
 mod blocking;
 mod futex;
 mod leftovers;
+mod meanwhile;
 mod mutex;
 mod pthread;
 mod recovery;

@@ -26,9 +26,9 @@ pub(super) const CASES: &[Entry] = &[
 ];
 
 /// One end that all have, and the other on its way, to be received by the victim alone.
-struct Apart<Here> {
-    here: Here,
-    way: OwnedFd,
+pub(super) struct Apart<Here> {
+    pub(super) here: Here,
+    pub(super) way: OwnedFd,
 }
 
 fn pack<T: Serialize>(value: &T) -> Parcel {
@@ -37,13 +37,13 @@ fn pack<T: Serialize>(value: &T) -> Parcel {
     Parcel::pack(pack).unwrap()
 }
 
-fn apart<Here, There: Serialize>(here: Here, there: There) -> Scene<Apart<Here>> {
+pub(super) fn apart<Here, There: Serialize>(here: Here, there: There) -> Scene<Apart<Here>> {
     let (to, way) = transfer::channel().unwrap();
     pack(&there).send(&to).unwrap();
     Scene::new(Apart { here, way })
 }
 
-fn arrive<T: DeserializeOwned>(way: &OwnedFd) -> T {
+pub(super) fn arrive<T: DeserializeOwned>(way: &OwnedFd) -> T {
     Parcel::receive(way).unwrap().unwrap().unpack(ipc_core::codec::decode_all).unwrap()
 }
 
