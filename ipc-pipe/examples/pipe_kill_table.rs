@@ -3,7 +3,7 @@
 //!
 //! `cargo run --release -p ipc-pipe --example pipe_kill_table` prints the table of the README; a text as argument picks
 //! the operations whose name begins with it, `--quick` kills at fewer instructions. Ends with 1 if anybody hung, or a
-//! message was lost or was there twice.
+//! message was lost, torn or there twice.
 
 use std::process::ExitCode;
 
@@ -11,5 +11,5 @@ use std::process::ExitCode;
 mod kills;
 
 fn main() -> ExitCode {
-    ipc_crash_test::kill_table(&kills::cases(), &["lost", "duplicated"])
+    ipc_crash_test::kill_table(&kills::cases(), &["lost", "duplicated", "torn"])
 }

@@ -21,7 +21,7 @@ type Bytes = Scene<Ends<[u8]>>;
 const LARGE: usize = 600_000;
 
 fn send_large(ends: &Ends<[u8]>, number: u64, len: usize) {
-    let mut bytes = vec![0; len];
+    let mut bytes = vec![number as u8; len];
     bytes[..8].copy_from_slice(&number.to_le_bytes());
     ends.sender.send_bytes(&bytes).unwrap();
 }

@@ -67,8 +67,8 @@ fn send_for_receiver(walk: Walk) -> Report {
     });
     let waiter = |scene: &Pipe| {
         let (number, blob) = scene.lock.receiver.recv_timeout(SOON * 20).unwrap();
-        assert!(number == 5 || number == 6, "wrong message");
-        assert_eq!(blob.unwrap()[..], number.to_le_bytes(), "wrong descriptor");
+        assert!(number == 5 || number == 6, "torn message {number}");
+        assert_eq!(blob.unwrap()[..], number.to_le_bytes(), "torn message {number}: another descriptor");
     };
     let check = |scene: &Pipe, outcome: Outcome| match outcome {
         Outcome::Completed => {}

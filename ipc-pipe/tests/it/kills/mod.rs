@@ -1,6 +1,8 @@
 //! Every operation of a pipe as a kill test: each with a survivor that checks the contract.
 
+mod between;
 mod bytes;
+mod connect;
 mod ends;
 mod handles;
 mod recovery;
@@ -26,11 +28,19 @@ const KEPT: u64 = 1 << 20;
 /// All of them.
 pub(crate) fn cases() -> Vec<Case> {
     warm_up();
-    [values::CASES, bytes::CASES, handles::CASES, ends::CASES, recovery::CASES]
-        .into_iter()
-        .flatten()
-        .map(Case::new)
-        .collect()
+    [
+        values::CASES,
+        bytes::CASES,
+        handles::CASES,
+        ends::CASES,
+        connect::CASES,
+        between::CASES,
+        recovery::CASES,
+    ]
+    .into_iter()
+    .flatten()
+    .map(Case::new)
+    .collect()
 }
 
 /// Does once, in the process that forks all others, what every process does once.
@@ -41,6 +51,7 @@ fn warm_up() {
     assert!(receiver.recv_timeout(Duration::from_millis(1)).is_err());
     drop(receiver);
     assert!(sender.send((1, None)).is_err());
+    connect::warm_up();
 }
 
 /// Both ends of a pipe.
@@ -106,7 +117,7 @@ impl Numbers for Ends<Item> {
         match self.receiver.recv_timeout(SOON) {
             Ok((number, blob)) => {
                 let same = blob.is_none_or(|blob| blob[..] == number.to_le_bytes());
-                assert!(same, "wrong descriptor with {number}");
+                assert!(same, "torn message: {number} with the descriptor of another");
                 Some(number)
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Closed) => None,
@@ -129,7 +140,11 @@ impl Numbers for Ends<[u8]> {
 
     fn take(&self) -> Option<u64> {
         match self.receiver.recv_bytes_timeout(SOON) {
-            Ok(bytes) => Some(number_of(&bytes)),
+            Ok(bytes) => {
+                let number = number_of(&bytes);
+                assert!(bytes[8..].iter().all(|&byte| byte == number as u8), "torn message {number}");
+                Some(number)
+            }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Closed) => None,
             Err(error) => panic!("{error}"),
         }
@@ -146,7 +161,7 @@ impl Numbers for Ends<[u8]> {
 fn number_of(bytes: &[u8]) -> u64 {
     match bytes.first_chunk() {
         Some(number) => u64::from_le_bytes(*number),
-        None => panic!("lost message: {} bytes in its place", bytes.len()),
+        None => panic!("torn message of {} bytes", bytes.len()),
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use ipc_crash_test::{KillTest, Outcome, Report};
-use ipc_pipe::{Builder, TryRecvError, TrySendError};
+use ipc_pipe::{Builder, TryRecvError, TrySendError, one_way};
 
 use super::{Ends, Entry, Expected, Item, Numbers, SOON, Scene, Walk, ready};
 
@@ -25,8 +25,10 @@ pub(super) const CASES: &[Entry] = &[
     ("recv_timeout that passes", [101, 4001], recv_timeout),
     ("try_recv: the pipe is empty", [1, 31], try_recv_empty),
     ("try_recv: the pipe is empty, and a token is there", [1, 31], try_recv_token),
-    ("poll: there is something", [1, 31], poll),
-    ("wait: there is nothing, until a timeout", [101, 4001], wait),
+    ("wait: poll where there is something", [1, 31], poll),
+    ("wait: for two of which one has something", [1, 31], wait),
+    ("wait: for nothing, until a timeout", [101, 4001], wait_in_vain),
+    ("wait: for nothing, until one sends", [331, 9973], wait_until_sent),
 ];
 
 const ALL: [u64; 4] = [1, 2, 3, 4];
@@ -95,7 +97,7 @@ fn send_for_receiver(walk: Walk) -> Report {
     let test = test(walk, || scene([]), |ends| plain(ends, 5));
     let waiter = |scene: &Pipe| {
         let received = scene.lock.receiver.recv_timeout(SOON * 20).unwrap().0;
-        assert!(received == 5 || received == 6, "wrong message");
+        assert!(received == 5 || received == 6, "torn message {received}");
     };
     let check = |scene: &Pipe, outcome: Outcome| match outcome {
         Outcome::Completed => {}
@@ -234,9 +236,32 @@ fn poll(walk: Walk) -> Report {
 }
 
 fn wait(walk: Walk) -> Report {
+    let (_sender, silent) = one_way::<Item>().unwrap();
+    let test = test(walk, || scene([1]), |_| ());
+    let test = test.victim(move |scene, step| {
+        let receiver = &ready(scene).receiver;
+        let found = step.run(|| ipc_pipe::wait(&[&silent, receiver], None).unwrap());
+        assert_eq!(found, [1]);
+    });
+    test.check(|scene, outcome| Expected::new([1]).check(&scene.lock, outcome)).run()
+}
+
+fn wait_in_vain(walk: Walk) -> Report {
     let victim = |ends: &Ends<Item>| {
-        let ready = ipc_pipe::wait(&[&ends.receiver], Some(Duration::from_micros(100)));
-        assert!(ready.unwrap().is_empty());
+        let found = ipc_pipe::wait(&[&ends.receiver], Some(Duration::from_micros(100)));
+        assert!(found.unwrap().is_empty());
     };
     run(walk, || scene([]), victim, || Expected::new([]))
+}
+
+fn wait_until_sent(walk: Walk) -> Report {
+    let victim = |ends: &Ends<Item>| assert_eq!(ipc_pipe::wait(&[&ends.receiver], None).unwrap(), [0]);
+    let check = |scene: &Pipe, outcome: Outcome| {
+        // It has sent 1 when the victim slept.
+        let found: Vec<_> = std::iter::from_fn(|| scene.lock.receiver.try_recv().ok()).collect();
+        assert!(found.len() == 1 || outcome != Outcome::Completed, "lost messages: {found:?}");
+        super::works(&scene.lock);
+    };
+    let test = test(walk, || scene([]), victim);
+    test.when_blocked(|scene| plain(&scene.lock, 1)).check(check).run()
 }
