@@ -141,10 +141,11 @@ impl World {
             Step::Find(byte) => drop(list.index_of(&vec![byte; 10])?),
             Step::ClearList => list.clear()?,
             Step::Nest(key) => drop(nested.insert(key, manager.list()?)?),
-            Step::Unnest(key) => match nested.get(&key)? {
-                Some(list) => list.push(&7)?,
-                None => {}
-            },
+            Step::Unnest(key) => {
+                if let Some(list) = nested.get(&key)? {
+                    list.push(&7)?;
+                }
+            }
             Step::Attribute(number) => {
                 namespace.set("name", &number)?;
                 namespace.get::<u16>("name")?;
