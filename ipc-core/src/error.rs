@@ -189,9 +189,9 @@ impl fmt::Display for Cause {
             Cause::TooManyParticipants { capacity } => {
                 write!(f, "it has room for {capacity} processes, and all are alive")
             }
-            Cause::NotInTransfer => {
-                f.write_str("handles can only be serialised as part of a message or of a child's arguments")
-            }
+            Cause::NotInTransfer => f.write_str(
+                "handles travel in pipes and in arguments of children; queues and containers hold none",
+            ),
             Cause::NoSuchHandle { index } => write!(f, "descriptor {index} did not come with the message"),
             Cause::TooManyHandles { count } => write!(f, "{count} descriptors are too many"),
             Cause::BadMessage => f.write_str("the message is malformed"),

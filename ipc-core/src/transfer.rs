@@ -142,6 +142,12 @@ fn get(index: u32, access: impl FnOnce(&mut Slot) -> Slot) -> Result<Arc<OwnedFd
 #[derive(Debug)]
 pub struct Fd<T>(pub T);
 
+impl<T> From<T> for Fd<T> {
+    fn from(owner: T) -> Fd<T> {
+        Fd(owner)
+    }
+}
+
 impl<T> Deref for Fd<T> {
     type Target = T;
 

@@ -115,6 +115,18 @@ impl From<String> for Address {
     }
 }
 
+impl From<&String> for Address {
+    fn from(text: &String) -> Address {
+        Address::from(text.as_str())
+    }
+}
+
+impl From<&PathBuf> for Address {
+    fn from(path: &PathBuf) -> Address {
+        Address::from(path.as_path())
+    }
+}
+
 impl From<&Path> for Address {
     fn from(path: &Path) -> Address {
         Address::Path(path.to_owned())

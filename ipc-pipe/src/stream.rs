@@ -129,7 +129,7 @@ impl Outgoing {
 /// The refusal of a message with handles.
 #[cold]
 pub(crate) fn handles_refused(handles: usize) -> SendRefused {
-    let text = format!("{handles} handles are in it, which travel within one machine only");
+    let text = format!("handles travel within one machine only, and {handles} would have to leave it");
     refused(io::ErrorKind::Unsupported, text)
 }
 

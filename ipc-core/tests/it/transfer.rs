@@ -102,7 +102,7 @@ fn outside_of_a_transfer_a_handle_is_a_clear_error() {
         serde_json::from_str::<Segment>("0").unwrap_err(),
         serde_json::from_str::<Fd<OwnedFd>>("0").unwrap_err(),
     ] {
-        assert!(error.to_string().contains("handles can only be serialised as part of a message"), "{error}");
+        assert!(error.to_string().contains("handles travel in pipes and in arguments"), "{error}");
     }
     // One direction is no place for the other.
     let parcel = pack(&segment);
