@@ -147,7 +147,7 @@ impl fmt::Debug for Parent {
     }
 }
 
-/// How long a daemon whose parent has ended has for its own handler of SIGTERM.
+/// How long a daemon whose parent has ended has for its own handler of SIGTERM; and how often it asks for its parent.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Ends this process when its parent ends, also by SIGKILL. The kernel's own signal at the parent's death would
@@ -155,7 +155,13 @@ const GRACE: Duration = Duration::from_millis(500);
 pub(crate) fn end_with(parent: &'static Parent) -> std::io::Result<()> {
     let watch = move || {
         sys::block_signals();
-        parent.wait();
+        // The program may have closed the descriptor, and another may have its number by now: the kernel's own word for
+        // the parent counts, and the descriptor says when to ask.
+        while sys::parent_pid() == parent.pid {
+            if parent.wait_timeout(GRACE) && sys::parent_pid() == parent.pid {
+                thread::sleep(GRACE);
+            }
+        }
         sys::signal_self(Signal::TERM);
         thread::sleep(GRACE);
         sys::signal_self(Signal::KILL);

@@ -99,7 +99,7 @@ pub(crate) fn parent_has_ended(pidfd: BorrowedFd<'_>, pid: u32) -> bool {
             Ok(ready) => return ready[0],
             Err(Errno::INTR) => {}
             // As above.
-            Err(_) => return std::os::unix::process::parent_id() != pid,
+            Err(_) => return parent_pid() != pid,
         }
     }
 }
@@ -120,6 +120,11 @@ fn readable(fds: &[BorrowedFd<'_>], timeout: Option<Duration>) -> Result<Vec<boo
     let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
     poll(&mut polled, timeout.as_ref())?;
     Ok(polled.iter().map(|fd| !fd.revents().is_empty()).collect())
+}
+
+/// The process that this one is a child of now.
+pub(crate) fn parent_pid() -> u32 {
+    std::os::unix::process::parent_id()
 }
 
 pub(crate) fn pid() -> u32 {

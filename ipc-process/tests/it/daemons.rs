@@ -1,6 +1,7 @@
 //! Who ends with whom.
 
 use std::io::{PipeReader, PipeWriter};
+use std::os::fd::AsRawFd;
 use std::thread;
 use std::time::Duration;
 
@@ -49,6 +50,18 @@ impl Parent {
 enum Daemon {
     Polite,
     Deaf,
+    /// Has closed all descriptors that are not its own, and opened others.
+    Confused,
+}
+
+/// Puts something else in the place of all descriptors but the standard ones and these.
+fn confuse(kept: [i32; 2]) {
+    let quiet = std::mem::ManuallyDrop::new(std::io::pipe().unwrap());
+    let own = [quiet.0.as_raw_fd(), quiet.1.as_raw_fd()];
+    for fd in (3..100).filter(|fd| !kept.contains(fd) && !own.contains(fd)) {
+        // SAFETY: nobody in this process has any use for them but who is to be confused.
+        assert_eq!(unsafe { libc::dup2(own[0], fd) }, fd);
+    }
 }
 
 fn parent_of_two(
@@ -62,6 +75,9 @@ fn parent_of_two(
         if matches!(how, Daemon::Deaf) {
             // SAFETY: ignoring a signal runs no code of ours in a handler.
             unsafe { libc::signal(libc::SIGTERM, libc::SIG_IGN) };
+        }
+        if matches!(how, Daemon::Confused) {
+            confuse([report.as_raw_fd(), _hold.as_raw_fd()]);
         }
         tell(&mut report, 1);
         loop {
@@ -113,7 +129,7 @@ fn at_the_normal_end_of_a_parent_a_daemon_that_ignores_sigterm_is_killed_while_o
 
 #[test]
 fn when_the_parent_is_killed_daemons_end_and_others_live_on() {
-    for how in [Daemon::Polite, Daemon::Deaf] {
+    for how in [Daemon::Polite, Daemon::Deaf, Daemon::Confused] {
         let Parent { mut process, mut report, normal, parent, daemon } = Parent::start(how);
         process.kill().unwrap();
         assert_eq!(join(&mut process).unwrap_err().signal(), Some(9));
