@@ -269,6 +269,19 @@ impl Segment {
         Ok(self.0.mapping.map.as_mut_ptr().wrapping_add((self.0.mapping.shape.data + offset) as usize))
     }
 
+    /// Has the processor fetch what lies at that offset, if anything does, while it goes on with something else.
+    #[inline]
+    pub fn prefetch(&self, offset: u64) {
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(at) = self.bytes(offset, 1) {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            // SAFETY: a hint, which reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = offset;
+    }
+
     /// Where in the data something lies; `None` if outside.
     pub(crate) fn offset_of<T>(&self, at: &T) -> Option<u64> {
         let start = self.0.mapping.map.as_ptr().addr() as u64 + self.0.mapping.shape.data;

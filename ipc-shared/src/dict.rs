@@ -254,8 +254,8 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         self.with_key(key, |bytes, buffer| {
             let key = Key::new(self.store(), bytes);
             let (hash, domain, len) = (key.hash, key.domain(), bytes.len());
-            let transaction = self.store().begin(1 << domain)?;
-            let found = self.object.find_in(&transaction, Key { bytes, hash })?;
+            let transaction = self.object.lock_key(key)?;
+            let found = self.object.find_in(&transaction, key)?;
             f(transaction, found, Entry { bytes, buffer, hash, domain, len })
         })
     }
@@ -294,7 +294,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
             let hash = self.store().hash(&bytes[..len]);
             let key = Key { bytes: &bytes[..len], hash };
             let domain = key.domain();
-            let mut transaction = self.store().begin(1 << domain)?;
+            let mut transaction = self.object.lock_key(key)?;
             let found = self.object.find_in(&transaction, key)?;
             let old = match found {
                 Found::Entry(_, entry) => Some(read_value(self.segment(), entry, buffer)?),

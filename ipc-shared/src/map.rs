@@ -10,7 +10,7 @@ use crate::layout::DOMAINS;
 use crate::memory;
 use crate::object::{DATA, Kind, Object};
 use crate::store::Store;
-use crate::table::{self, Found, PART, Part, domain_of, read_value};
+use crate::table::{self, Found, PART, Part, Slots, domain_of, read_value};
 use crate::transaction::{Transaction, bits};
 
 /// Who reads without a lock takes it after so many tries.
@@ -78,6 +78,16 @@ impl Object {
     #[inline]
     pub(crate) fn part(&self, domain: usize) -> Part {
         Part { at: self.at + DATA + domain as u64 * PART }
+    }
+
+    /// Locks the key's domain, while what is needed first is fetched.
+    #[inline]
+    pub(crate) fn lock_key(&self, key: Key<'_>) -> Result<Transaction<'_>> {
+        let part = self.part(key.domain());
+        if let Ok(Some(slots)) = self.now(part.at).and_then(|word| Slots::of(&self.store, word)) {
+            self.segment().prefetch(slots.place(key.hash));
+        }
+        self.store.begin(1 << key.domain())
     }
 
     #[inline]

@@ -97,6 +97,12 @@ impl Slots {
         8 + 8 * self.count()
     }
 
+    /// Where the slot is that is looked at first for a hash.
+    #[inline]
+    pub(crate) fn place(self, hash: u64) -> u64 {
+        self.slot(tag_of(hash) & (self.count() - 1))
+    }
+
     #[inline]
     pub(crate) fn slot(self, index: u64) -> u64 {
         self.block + 8 + 8 * index

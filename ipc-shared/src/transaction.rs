@@ -143,7 +143,7 @@ impl<'a> Transaction<'a> {
         self.follow(domain.leader.load(Ordering::Relaxed));
         // It may have been about to change one word, or just done it.
         let version = domain.version.load(Ordering::Relaxed);
-        domain.version.store(version.next_multiple_of(2), Ordering::Release);
+        domain.version.store(version.wrapping_add(version & 1), Ordering::Release);
     }
 
     /// Sees to it that the changes of the leader's transaction have been made.

@@ -50,8 +50,9 @@ impl Shop {
         Shop { manager, stock, line, attributes, baskets }
     }
 
-    /// All that can be seen of it.
+    /// All that can be seen of it, once all locks were taken: before, what was committed may not have been seen yet.
     fn view(&self) -> String {
+        let stats = self.manager.stats().unwrap_or_else(|error| panic!("damaged: {error}"));
         let mut names = self.manager.names().unwrap_or_else(|error| panic!("damaged: {error}"));
         let mut stock = self.stock.items().unwrap_or_default();
         let baskets = self.baskets.items().unwrap_or_default();
@@ -62,7 +63,6 @@ impl Shop {
         baskets.sort();
         let attribute = self.attributes.get::<u8>("name").map_err(|_| self.attributes.get::<String>("name"));
         let line = self.line.to_vec().ok();
-        let stats = self.manager.stats().unwrap_or_else(|error| panic!("damaged: {error}"));
         let counts = (stats.objects, stats.entries);
         format!("{names:?} {stock:?} {line:?} {attribute:?} {baskets:?} {counts:?}")
     }
