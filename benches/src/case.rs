@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::cpus::Cpus;
 use crate::outcome::Outcome;
-use crate::pingpong::{PingPong, ping_pong_each};
+use crate::pingpong::{PingPong, ping_pong, ping_pong_each};
 
 /// Does it once, and says how long that took; or some times, and says how long each took.
 pub(crate) type Side = Box<dyn FnMut() -> Vec<Duration>>;
@@ -136,6 +136,18 @@ impl Case {
         theirs: fn() -> Duration,
     ) -> Case {
         Case::new(id, peer, Unit::MillionsPerSecond(count), goal, 10, ours, theirs)
+    }
+
+    /// Rounds there and back between two processes, timed as a whole.
+    pub(crate) fn round_trips<P: PingPong, Q: PingPong>(
+        id: &'static str,
+        peer: &'static str,
+        cpus: Cpus,
+        most: f64,
+    ) -> Case {
+        const ROUNDS: u32 = 20_000;
+        let (ours, theirs) = (move || ping_pong::<P>(ROUNDS, cpus), move || ping_pong::<Q>(ROUNDS, cpus));
+        Case::new(id, peer, Unit::Nanos(ROUNDS.into()), Goal::RatioAtMost(most), 20, ours, theirs)
     }
 
     /// Rounds there and back between two processes, each timed by itself; with a pause before each that wakes both.

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
 use crate::cpus::Cpus;
-use crate::pingpong::{ByPipe, BySocket, BySpin, ping_pong};
+use crate::pingpong::{ByPipe, BySocket, BySpin};
 use crate::{pipes, python, stream};
 
 const COUNT: u64 = 2_000_000;
-const ROUNDS: u32 = 20_000;
 const MIB: usize = 1 << 20;
 const LARGE: u64 = 1000;
 const SOCKETPAIR: &str = "socketpair";
@@ -30,8 +29,6 @@ pub(crate) fn cases() -> Vec<Case> {
     let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
     let (least, most) = (Goal::RatioAtLeast, Goal::RatioAtMost);
     let gigabytes = Unit::GigabytesPerSecond(MIB * LARGE as usize);
-    let trips = |cpus| move || ping_pong::<ByPipe>(ROUNDS, cpus);
-    let trip = Unit::Nanos(u64::from(ROUNDS));
     let mut cases = vec![
         stream("pipe/64B", SOCKETPAIR, least(10.0), bytes, datagrams),
         stream(
@@ -51,12 +48,8 @@ pub(crate) fn cases() -> Vec<Case> {
             || pipes::bytes(Cpus::Any, MIB, LARGE),
             || pipes::sockets(MIB, LARGE / 5).mul_f64(5.0),
         ),
-        Case::new("pipe/round-trip-running", "cache-line", trip, most(3.0), 20, trips(Cpus::Two), || {
-            ping_pong::<BySpin>(ROUNDS, Cpus::Two)
-        }),
-        Case::new("pipe/round-trip-asleep", SOCKETPAIR, trip, most(1.0), 20, trips(Cpus::Any), || {
-            ping_pong::<BySocket>(ROUNDS, Cpus::Any)
-        }),
+        Case::round_trips::<ByPipe, BySpin>("pipe/round-trip-running", "cache-line", Cpus::Two, 3.0),
+        Case::round_trips::<ByPipe, BySocket>("pipe/round-trip-asleep", SOCKETPAIR, Cpus::Any, 1.0),
         Case::latency::<ByPipe, BySpin>("pipe/latency-running", "cache-line", Cpus::Two, false),
         Case::latency::<ByPipe, BySocket>("pipe/round-trip-woken", SOCKETPAIR, Cpus::Any, true)
             .goal(most(1.0)),

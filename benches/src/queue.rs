@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
 use crate::cpus::Cpus;
-use crate::pingpong::{ByFutex, ByQueue, BySpin, ping_pong};
+use crate::pingpong::{ByFutex, ByQueue, BySpin};
 use crate::{python, stream};
 
 const COUNT: u64 = 2_000_000;
-const ROUNDS: u32 = 20_000;
 const MIB: usize = 1 << 20;
 const SOCKETPAIR: &str = "socketpair";
 
@@ -47,8 +46,6 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
     let least = Goal::RatioAtLeast;
     let gigabytes = Unit::GigabytesPerSecond(MIB * 2000);
     let idle = Duration::from_secs(if quick { 2 } else { 5 });
-    let trips = |cpus| move || ping_pong::<ByQueue>(ROUNDS, cpus);
-    let trip = Unit::Nanos(u64::from(ROUNDS));
     let mut cases = vec![
         Case::new("queue/1MiB-in-place", "memcpy", gigabytes, least(0.8), 10, in_place, || {
             stream::memcpy(MIB, 2000)
@@ -59,24 +56,8 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         }),
         stream("queue/64B-batches-socketpair", SOCKETPAIR, Goal::None, batches, datagrams),
         stream("queue/typed-1x1-socketpair", SOCKETPAIR, Goal::None, messages, datagrams),
-        Case::new(
-            "queue/round-trip-running",
-            "cache-line",
-            trip,
-            Goal::RatioAtMost(2.5),
-            20,
-            trips(Cpus::Two),
-            || ping_pong::<BySpin>(ROUNDS, Cpus::Two),
-        ),
-        Case::new(
-            "queue/round-trip-asleep",
-            "futex",
-            trip,
-            Goal::RatioAtMost(1.5),
-            20,
-            trips(Cpus::Any),
-            || ping_pong::<ByFutex>(ROUNDS, Cpus::Any),
-        ),
+        Case::round_trips::<ByQueue, BySpin>("queue/round-trip-running", "cache-line", Cpus::Two, 2.5),
+        Case::round_trips::<ByQueue, ByFutex>("queue/round-trip-asleep", "futex", Cpus::Any, 1.5),
         Case::latency::<ByQueue, BySpin>("queue/latency-running", "cache-line", Cpus::Two, false),
         Case::latency::<ByQueue, ByFutex>("queue/latency-woken", "futex", Cpus::Any, true),
         Case::alone("queue/idle", Unit::PercentOf(idle), Goal::AtMost(0.1), 3, move || {
