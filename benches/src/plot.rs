@@ -21,6 +21,9 @@ pub(crate) struct Chart {
     /// What it is over, and what it tells, with units.
     pub(crate) x: &'static str,
     pub(crate) y: &'static str,
+    /// The axis of `x` has marks at powers of that.
+    #[serde(skip)]
+    pub(crate) base: f64,
     /// How a value of `x` is written.
     #[serde(skip)]
     pub(crate) name: fn(f64) -> String,
@@ -57,16 +60,17 @@ impl Chart {
 
     fn draw(&self, area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), Box<dyn Error>> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
-        let (xs, ys) = (range(points().map(|point| point.0), 1.1), range(points().map(|point| point.1), 1.6));
+        let (xs, mut ys) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
+        // Room for the legend.
+        ys.end *= (ys.end / ys.start).powf(0.4);
         // With powers of 10 alone, a short axis would have one label.
-        let base = |range: &std::ops::Range<f64>| if range.end / range.start < 100.0 { 2.0 } else { 10.0 };
-        let (x_base, y_base) = (base(&xs), base(&ys));
+        let y_base = if ys.end / ys.start < 100.0 { 2.0 } else { 10.0 };
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, ("sans-serif", 16, &TEXT))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(55)
-            .build_cartesian_2d(xs.log_scale().base(x_base), ys.log_scale().base(y_base))?;
+            .build_cartesian_2d(xs.log_scale().base(self.base), ys.log_scale().base(y_base))?;
         chart
             .configure_mesh()
             .x_desc(self.x)
@@ -107,10 +111,10 @@ pub(crate) fn draw(path: &Path, charts: &[Chart]) -> Result<(), Box<dyn Error>> 
     Ok(())
 }
 
-/// From the least to the most, and so much more at both ends.
-fn range(values: impl Iterator<Item = f64> + Clone, more: f64) -> std::ops::Range<f64> {
+/// From the least to the most, and a little more.
+fn range(values: impl Iterator<Item = f64> + Clone) -> std::ops::Range<f64> {
     let (least, most) = (values.clone().fold(f64::MAX, f64::min), values.fold(0.0, f64::max));
-    least / more..most * more
+    least / 1.1..most * 1.1
 }
 
 /// With three digits or so.
@@ -120,7 +124,8 @@ fn number(value: f64) -> String {
         1e4.. => format!("{:.0} k", value / 1e3),
         100.0.. => format!("{value:.0}"),
         10.0.. => format!("{value:.1}"),
-        _ => format!("{value:.2}"),
+        1.0.. => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
     }
 }
 

@@ -42,23 +42,23 @@ pub(crate) fn run(quick: bool, output: Option<&Path>) -> Result<(), Box<dyn Erro
     versus::run(quick, output)
 }
 
-/// The median of some rounds with each number of processes, as millions of operations in a second.
+/// The median of some rounds with each number of processes: in a second, of what there is `count` of in a round.
 fn over_processes(
     label: &'static str,
     least: u32,
-    count: u64,
+    count: f64,
     rounds: usize,
     measure: impl Fn(u32) -> Duration,
 ) -> Line {
     let rate = |processes| {
         let times = (0..rounds).map(|_| measure(processes).as_secs_f64()).collect();
-        (f64::from(processes), count as f64 / 1e6 / plot::median(times))
+        (f64::from(processes), count / plot::median(times))
     };
     Line { label, points: PROCESSES.into_iter().filter(|&number| number >= least).map(rate).collect() }
 }
 
 fn chart(title: &'static str, y: &'static str, lines: Vec<Line>) -> Chart {
-    Chart { title, x: "processes", y, name: |processes| format!("{processes:.0}"), lines }
+    Chart { title, x: "processes", y, base: 2.0, name: |processes| format!("{processes:.0}"), lines }
 }
 
 fn put_and_get(queue: Queue<[u8]>, start: Barrier, count: u64) -> Span {
@@ -81,13 +81,14 @@ fn in_turns(processes: u32) -> Duration {
 }
 
 fn queues(rounds: usize) -> Chart {
+    let millions = ITEMS as f64 / 1e6;
     let sides = |processes| stream::bytes(Cpus::Any, u64::from(processes / 2), 64, ITEMS);
     chart(
         "one queue, 64 bytes",
         "million items a second",
         vec![
-            over_processes("half put, half get", 2, ITEMS, rounds, sides),
-            over_processes("each puts and gets", 1, ITEMS, rounds, in_turns),
+            over_processes("half put, half get", 2, millions, rounds, sides),
+            over_processes("each puts and gets", 1, millions, rounds, in_turns),
         ],
     )
 }
@@ -98,13 +99,13 @@ fn dicts(rounds: usize) -> Chart {
         let dict = &dict;
         move |processes| shared::together(dict, u64::from(processes), work)
     };
-    let count = shared::PASSES * shared::COUNT;
+    let millions = (shared::PASSES * shared::COUNT) as f64 / 1e6;
     chart(
         "one dictionary, 200,000 entries",
         "million operations a second",
         vec![
-            over_processes("get", 1, count, rounds, together(shared::Work::Get)),
-            over_processes("update, own keys", 1, count, rounds, together(shared::Work::Update)),
+            over_processes("get", 1, millions, rounds, together(shared::Work::Get)),
+            over_processes("update, own keys", 1, millions, rounds, together(shared::Work::Update)),
         ],
     )
 }
@@ -132,10 +133,10 @@ fn pools(rounds: usize) -> Chart {
     let large = |pool: &Pool| drop(pool.map(work, 0..TASKS).expect("it returns"));
     chart(
         "map of a pool",
-        "million items a second",
+        "thousand items a second",
         vec![
-            over_processes("next to no work", 1, ITEMS / 5, rounds, map(small)),
-            over_processes("10 us of work each", 1, TASKS, rounds, map(large)),
+            over_processes("next to no work", 1, (ITEMS / 5) as f64 / 1e3, rounds, map(small)),
+            over_processes("10 us of work each", 1, TASKS as f64 / 1e3, rounds, map(large)),
         ],
     )
 }
@@ -175,7 +176,7 @@ fn entries(most: u64) -> [Chart; 2] {
     };
     let title = "a dictionary that grows";
     [
-        Chart { title, x: "entries", y: "nanoseconds each", name, lines: lines.into() },
-        Chart { title, x: "entries", y: "bytes for each entry", name, lines: vec![memory] },
+        Chart { title, x: "entries", y: "nanoseconds each", base: 10.0, name, lines: lines.into() },
+        Chart { title, x: "entries", y: "bytes for each entry", base: 10.0, name, lines: vec![memory] },
     ]
 }

@@ -134,7 +134,14 @@ fn charts(rows: &[Row]) -> [Chart; 2] {
             label,
             points: rows.iter().map(|row| (row.size as f64, value(row)[side])).collect(),
         };
-        Chart { title, x: "message", y, name: plot::bytes, lines: vec![line(0, "queue"), line(1, "pipe")] }
+        Chart {
+            title,
+            x: "message",
+            y,
+            base: 4.0,
+            name: plot::bytes,
+            lines: vec![line(0, "queue"), line(1, "pipe")],
+        }
     };
     [
         chart("one way", "GB/s", |row| row.rate.map(|rate| rate * row.size as f64 / 1e9)),
