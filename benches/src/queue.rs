@@ -51,6 +51,9 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
             stream::memcpy(MIB, 2000)
         }),
         stream("queue/64B-1x1-socketpair", SOCKETPAIR, Goal::None, bytes::<1>, datagrams),
+        stream("queue/64B-1x1-socketpair-pinned", SOCKETPAIR, Goal::None, pinned, || {
+            stream::datagrams(Cpus::Two, COUNT / 20).mul_f64(20.0)
+        }),
         stream("queue/64B-1x1-one-cpu", SOCKETPAIR, Goal::None, one_cpu, || {
             stream::datagrams(Cpus::One, COUNT / 20).mul_f64(20.0)
         }),

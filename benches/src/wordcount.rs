@@ -50,9 +50,10 @@ fn serially(tree: &Path) -> Count {
 
 pub(crate) fn cases() -> Vec<Case> {
     let Some(tree) = &*TREE else { return Vec::new() };
-    vec![
+    let cases = [
         beside("pool/wordcount-serial", "no-worker", 1.7, tree, serially),
         #[cfg(feature = "peers")]
         beside("pool/wordcount-rayon", "rayon-threads", 0.9, tree, crate::pool_peers::wordcount),
-    ]
+    ];
+    cases.into()
 }
