@@ -22,7 +22,7 @@ pub(crate) static TREE: LazyLock<Option<PathBuf>> = LazyLock::new(|| {
 /// Each way counts the same as the first.
 fn beside(id: &'static str, peer: &'static str, goal: f64, tree: &Path, theirs: fn(&Path) -> Count) -> Case {
     let tree = tree.to_owned();
-    Case::prepared(id, peer, Unit::Millis, Goal::RatioAtMost(1.0 / goal), 10, move || {
+    Case::prepared(id, peer, Unit::Millis, Goal::RatioAtMost((100.0 / goal).round() / 100.0), 10, move || {
         let expected = serially(&tree);
         let same = (tree.clone(), serially(&tree));
         [
