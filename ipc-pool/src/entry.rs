@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
@@ -17,13 +18,13 @@ use crate::wire::{self, Failure};
 /// The arguments of one item.
 pub(crate) enum Input<'a> {
     Bytes(&'a [u8]),
-    /// With handles: that part of the parcel.
-    Parcel(Parcel, Range<usize>),
+    /// With handles: that part of the parcel. Boxed, as they are few, and all others smaller so.
+    Parcel(Box<(Parcel, Range<usize>)>),
 }
 
 /// Runs a function on one item, and appends its result or failure to the bytes. If there are handles in the result, all of
 /// the bytes go into a parcel with them.
-pub(crate) type Entry = fn(Input<'_>, &mut Vec<u8>) -> Option<Parcel>;
+pub(crate) type Entry = fn(Input<'_>, &mut Vec<u8>) -> Option<Box<Parcel>>;
 
 /// The number of the function's [`Entry`]; `None` for a function of a shared library.
 pub(crate) fn offset<F, Args>() -> Option<usize>
@@ -43,65 +44,71 @@ pub(crate) fn introduced(offset: usize) -> Option<Entry> {
     Some(unsafe { mem::transmute::<usize, Entry>(address) })
 }
 
-fn run<F, Args>(input: Input<'_>, bytes: &mut Vec<u8>) -> Option<Parcel>
+fn run<F, Args>(input: Input<'_>, bytes: &mut Vec<u8>) -> Option<Box<Parcel>>
 where
     F: Function<Args, Output: Serialize>,
     Args: DeserializeOwned,
 {
     let start = bytes.len();
     let stage = Cell::new(Stage::Decoding);
+    let mut parcel = None;
     // One for all: it is run for each of many small items.
     let run = catch_unwind(AssertUnwindSafe(|| {
-        let args: Args = match input {
+        let args: Result<Args, _> = match input {
             Input::Bytes(bytes) => codec::decode_all(bytes),
-            Input::Parcel(parcel, part) => {
+            Input::Parcel(whole) => {
+                let (parcel, part) = *whole;
                 parcel.unpack(|bytes| codec::decode_all(bytes.get(part).unwrap_or_default()))
             }
-        }
-        .map_err(|error| Failure::Arguments(error.into()))?;
+        };
+        let args = args.map_err(|error| Box::new(Failure::Arguments(error.into())))?;
         stage.set(Stage::Running);
         // SAFETY: an entry for a function is made where one was given, by the parent that runs the same program.
         let output = unsafe { raw::conjure::<F, Args>() }.call(args);
         stage.set(Stage::Encoding);
         let encode = |bytes: &mut Vec<u8>| codec::encode(&output, bytes);
         // Without handles, which is an error if there are some: then it is done once more, with what they need.
-        let parcel = if wire::push(bytes, encode).is_ok() { None } else { with_handles(bytes, encode)? };
-        stage.set(Stage::Done(parcel));
+        if wire::push(bytes, encode).is_err() {
+            parcel = Some(with_handles(bytes, encode)?);
+        }
+        stage.set(Stage::Done);
         Ok(())
     }));
-    let failure = match run {
-        Ok(Ok(())) => return stage.into_inner().parcel(),
-        Ok(Err(failure)) => failure,
-        Err(payload) => {
-            let panic = raw::panic_of(&*payload);
-            // Dropping it is the program's code, which may panic once more.
-            mem::forget(payload);
-            match stage.into_inner() {
-                Stage::Decoding => Failure::Arguments(words(panic, "decoded")),
-                Stage::Running => Failure::Panicked(panic),
-                Stage::Encoding => Failure::Result(words(panic, "encoded")),
-                // It was dropped. The result counts all the same.
-                done => return done.parcel(),
-            }
-        }
-    };
-    bytes.truncate(start);
-    wire::push_failure(bytes, &failure);
-    None
+    if let Ok(Ok(())) = run {
+        return parcel;
+    }
+    let failure = failure(run, stage.get());
+    // If it is only the drop of the output that panicked, the result counts all the same.
+    if stage.get() != Stage::Done {
+        bytes.truncate(start);
+        wire::push_failure(bytes, &failure);
+    }
+    parcel
 }
 
 /// How far an item has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Decoding,
     Running,
     Encoding,
-    /// With its result in a parcel, or among the bytes.
-    Done(Option<Parcel>),
+    /// Its result is in a parcel, or among the bytes.
+    Done,
 }
 
-impl Stage {
-    fn parcel(self) -> Option<Parcel> {
-        if let Stage::Done(parcel) = self { parcel } else { None }
+#[cold]
+fn failure(run: thread::Result<Result<(), Box<Failure>>>, stage: Stage) -> Failure {
+    let payload = match run {
+        Ok(done) => return done.map_or_else(|why| *why, |()| Failure::Result(String::new())),
+        Err(payload) => payload,
+    };
+    let panic = raw::panic_of(&*payload);
+    // Dropping it is the program's code, which may panic once more.
+    mem::forget(payload);
+    match stage {
+        Stage::Decoding => Failure::Arguments(words(panic, "decoded")),
+        Stage::Running => Failure::Panicked(panic),
+        Stage::Encoding | Stage::Done => Failure::Result(words(panic, "encoded")),
     }
 }
 
@@ -110,9 +117,9 @@ impl Stage {
 fn with_handles(
     bytes: &mut Vec<u8>,
     encode: impl FnOnce(&mut Vec<u8>) -> Result<(), CodecError>,
-) -> Result<Option<Parcel>, Failure> {
+) -> Result<Box<Parcel>, Box<Failure>> {
     let packed = Parcel::pack(|| wire::push(bytes, encode).map(|()| mem::take(bytes)));
-    packed.map(Some).map_err(|why| Failure::Result(why.into()))
+    packed.map(Box::new).map_err(|why| Box::new(Failure::Result(why.into())))
 }
 
 /// Runs the program's own code for a value; its panic is an error as others are.

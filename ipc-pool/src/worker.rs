@@ -137,7 +137,7 @@ impl Worker {
         };
         let Some((order, arguments)) = Order::parse(parcel.bytes()) else { return false };
         if parcel.handles() > 0 {
-            return self.run(order, &[], Some(parcel), begun);
+            return self.run(order, &[], Some(Box::new(parcel)), begun);
         }
         self.run(order, arguments, None, begun)
     }
@@ -148,7 +148,7 @@ impl Worker {
         &mut self,
         order: Order,
         mut arguments: &[u8],
-        mut parcel: Option<Parcel>,
+        mut parcel: Option<Box<Parcel>>,
         mut since: Instant,
     ) -> bool {
         let Some(entry) = self.function(order.function) else { return false };
@@ -158,7 +158,7 @@ impl Worker {
         let mut results = mem::take(&mut self.results);
         for number in order.number..end {
             let input = match parcel.take() {
-                Some(parcel) => whole(parcel),
+                Some(parcel) => whole(*parcel),
                 None => {
                     let Some((item, rest)) = wire::pop(arguments) else { return false };
                     arguments = rest;
@@ -189,13 +189,14 @@ impl Worker {
         &mut self,
         number: u64,
         items: u32,
-        parcel: Option<Parcel>,
+        parcel: Option<Box<Parcel>>,
         results: &mut Vec<u8>,
         since: Instant,
     ) -> Instant {
         let now = Instant::now();
         let busy = now.duration_since(since).as_nanos() as u64;
-        let parcel = parcel.or_else(|| (results.len() > LARGE).then(|| Parcel::of_bytes(mem::take(results))));
+        let large = || (results.len() > LARGE).then(|| Box::new(Parcel::of_bytes(mem::take(results))));
+        let parcel = parcel.or_else(large);
         match parcel.map(|parcel| self.send(&parcel)) {
             None => self.report(What::Done { number, items, busy, fetch: false }, results),
             Some(Ok(())) => self.report(What::Done { number, items, busy, fetch: true }, &[]),
@@ -286,7 +287,7 @@ fn whole(parcel: Parcel) -> Input<'static> {
     let bytes = parcel.bytes();
     let item = bytes.get(ORDER..).and_then(wire::pop).map_or(0, |(item, _)| item.bytes.len());
     let start = bytes.len().min(ORDER + wire::LENGTH);
-    Input::Parcel(parcel, start..start + item)
+    Input::Parcel(Box::new((parcel, start..start + item)))
 }
 
 /// What an initializer refused with.
