@@ -50,8 +50,8 @@ pub(crate) struct Member {
     pub(crate) is_condemned: bool,
     /// On account of that item, which gets that error.
     pub(crate) verdict: Option<(u64, TaskError)>,
-    /// When it has done something, or could begin to.
-    pub(crate) moved: Instant,
+    /// When it has done something, or could begin to, on the coarse clock.
+    pub(crate) moved: Duration,
     pub(crate) started: Instant,
     /// How long it took until it was ready.
     pub(crate) ready_after: Option<Duration>,
@@ -88,7 +88,7 @@ impl Member {
             skips: 0,
             is_condemned: false,
             verdict: None,
-            moved: Instant::now(),
+            moved: Duration::ZERO,
             started: Instant::now(),
             ready_after: None,
             tasks: 0,
@@ -140,7 +140,7 @@ impl Member {
             self.skip = None;
         }
         if self.given.is_empty() {
-            self.moved = Instant::now();
+            self.moved = ipc_core::monotonic_coarse();
         }
         self.given.push_back(task);
         if let Some(left) = &mut self.left {
@@ -279,7 +279,10 @@ impl Member {
             }
             // What is not timed does not look whether there is a sentence.
             _ if limits().any(|limit| limit.is_none()) => return Some(soonest),
-            _ => (soonest.max(STALLED).saturating_sub(self.moved.elapsed()), None),
+            _ => {
+                let waited = ipc_core::monotonic_coarse().saturating_sub(self.moved);
+                (soonest.max(STALLED).saturating_sub(waited), None)
+            }
         };
         if left.is_zero() && note.sentence(begun) {
             self.condemn(verdict);

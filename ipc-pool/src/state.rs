@@ -177,22 +177,28 @@ impl State {
         if !self.functions.contains(&task.call.function) {
             self.functions.push(task.call.function);
         }
+        // Behind others it waits for the same room as they.
+        let is_first = self.pending.is_empty();
         self.pending.push_back(task);
-        self.hand_out();
+        if is_first {
+            self.hand_out();
+        }
     }
 
     /// Gives what waits to those who have room.
     pub(crate) fn hand_out(&mut self) {
         let depth = (AHEAD / self.typical.max(1)).clamp(2, MOST_AHEAD) as usize;
-        while let Some(task) = self.pending.pop_front() {
-            if task.call.sink.is_cancelled() {
+        while let Some(task) = self.pending.front() {
+            let is_cancelled = task.call.sink.is_cancelled();
+            let free = self.seats.iter_mut().filter_map(|seat| seat.member.as_mut());
+            let free = free.filter(|member| member.has_room(depth)).min_by_key(|member| member.given.len());
+            if free.is_none() && !is_cancelled {
+                return;
+            }
+            let Some(task) = self.pending.pop_front() else { return };
+            let Some(member) = free.filter(|_| !is_cancelled) else {
                 self.settle(&task, TaskError::Cancelled);
                 continue;
-            }
-            let free = self.seats.iter_mut().filter_map(|seat| seat.member.as_mut());
-            let free = free.filter(|member| member.has_room(depth));
-            let Some(member) = free.min_by_key(|member| member.given.len()) else {
-                return self.pending.push_front(task);
             };
             let timeout = task.call.terms.timeout;
             match member.give(task, &self.functions) {
@@ -263,7 +269,7 @@ impl State {
     fn done(&mut self, place: usize, number: u64, items: u32, busy: u64, fetch: bool, part: Range<usize>) {
         let Some(member) = self.seats[place].member.as_mut() else { return };
         member.is_full = false;
-        member.moved = Instant::now();
+        member.moved = ipc_core::monotonic_coarse();
         // Also if nobody wants it any more: the next ones lie behind.
         let results = if fetch { member.fetch() } else { Results::Buffer(part) };
         let found = member.given.iter().position(|task| task.position(number) == Some(task.done));
