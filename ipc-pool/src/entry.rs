@@ -1,11 +1,11 @@
 //! Functions on their way to a worker: what runs there stands for a function and its types.
 #![allow(unsafe_code)]
 
+use std::any::Any;
 use std::cell::Cell;
 use std::mem;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 
 use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
@@ -53,7 +53,7 @@ where
     let stage = Cell::new(Stage::Decoding);
     let mut parcel = None;
     // One for all: it is run for each of many small items.
-    let run = catch_unwind(AssertUnwindSafe(|| {
+    let run = catch_unwind(AssertUnwindSafe(|| -> Result<(), Box<Failure>> {
         let args: Result<Args, _> = match input {
             Input::Bytes(bytes) => codec::decode_all(bytes),
             Input::Parcel(whole) => {
@@ -74,10 +74,11 @@ where
         stage.set(Stage::Done);
         Ok(())
     }));
-    if let Ok(Ok(())) = run {
-        return parcel;
-    }
-    let failure = failure(run, stage.get());
+    let failure = match run {
+        Ok(Ok(())) => return parcel,
+        Ok(Err(failure)) => *failure,
+        Err(payload) => panicked(payload, stage.get()),
+    };
     // If it is only the drop of the output that panicked, the result counts all the same.
     if stage.get() != Stage::Done {
         bytes.truncate(start);
@@ -97,11 +98,7 @@ enum Stage {
 }
 
 #[cold]
-fn failure(run: thread::Result<Result<(), Box<Failure>>>, stage: Stage) -> Failure {
-    let payload = match run {
-        Ok(done) => return done.map_or_else(|why| *why, |()| Failure::Result(String::new())),
-        Err(payload) => payload,
-    };
+fn panicked(payload: Box<dyn Any + Send>, stage: Stage) -> Failure {
     let panic = raw::panic_of(&*payload);
     // Dropping it is the program's code, which may panic once more.
     mem::forget(payload);
