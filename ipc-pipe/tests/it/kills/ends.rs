@@ -21,7 +21,7 @@ pub(super) const CASES: &[Entry] = &[
     ("end: drop one end of a duplex pipe", [1, 61], drop_connection),
     ("end: drop the last receiver, with descriptors unread", [1, 61], drop_with_descriptors),
     ("end: send the last sender to a process that is killed, too", [11, 499], send_sender),
-    ("end: receive an end", [101, 4001], receive_end),
+    ("end: receive an end", [211, 4001], receive_end),
     ("end: make a pipe, use it, drop it", [101, 4001], make),
 ];
 
