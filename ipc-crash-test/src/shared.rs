@@ -95,3 +95,32 @@ impl<T: ProcessShared + fmt::Debug> fmt::Debug for SharedBox<T> {
         f.debug_tuple("SharedBox").field(&**self).finish()
     }
 }
+
+/// Many bytes in memory that this process shares with the processes it forks afterwards; 0 at first.
+#[derive(Debug)]
+pub(crate) struct SharedBytes {
+    place: NonNull<AtomicU8>,
+    len: NonZeroUsize,
+}
+
+impl SharedBytes {
+    pub(crate) fn new(len: usize) -> SharedBytes {
+        let len = NonZeroUsize::new(len).expect("one at least");
+        let (protection, flags) = (ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED);
+        // SAFETY: a new anonymous mapping at an address the kernel chooses overlaps nothing.
+        let mapping = unsafe { mmap_anonymous(None, len, protection, flags) };
+        SharedBytes { place: mapping.expect("no memory for a shared mapping").cast(), len }
+    }
+
+    pub(crate) fn all(&self) -> &[AtomicU8] {
+        // SAFETY: the mapping is that long, begins with zeros, holds atomics alone, and is unmapped by `drop` alone.
+        unsafe { std::slice::from_raw_parts(self.place.as_ptr(), self.len.get()) }
+    }
+}
+
+impl Drop for SharedBytes {
+    fn drop(&mut self) {
+        // SAFETY: `new` made this mapping, and no reference into it outlives the value.
+        let _ = unsafe { munmap(self.place.cast(), self.len.get()) };
+    }
+}

@@ -4,75 +4,26 @@
 //! has a byte in shared memory, where it is written down that its put began, that it returned, and that it was received;
 //! at the end all of them are looked at. Ends with 1 if one is missing that no killed consumer was at, or was there
 //! twice, or if anybody hung.
-#![allow(unsafe_code)]
 
-use std::ops::Range;
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
-use ipc_core::{Place, Segment, Spec};
-use ipc_crash_test::soak::{Random, entries, kill_and_reap, seconds, start};
+use ipc_crash_test::soak::{Count, HANG, Random, Soak, kill_and_reap, seconds, start, traces};
 use ipc_queue::{Consumer, Producer, Queue};
 
 const PRODUCERS: usize = 4;
 const PROCESSES: usize = 8;
-/// Whoever is at one operation for longer than this hangs: with this many processes on few CPUs, much longer than the
-/// contract's 100 ms.
-const HANG: Duration = Duration::from_secs(5);
-/// Between two kills, on average.
-const PAUSE: Duration = Duration::from_millis(5);
 /// How long a put or a get waits.
 const PATIENCE: Duration = Duration::from_micros(500);
-/// Items a second for which there is a byte each.
+/// Items a second that there is room for.
 const RATE: u64 = 1_000_000;
-
-/// What is known of an item.
-const BEGUN: u8 = 1;
-const PUT: u8 = 2;
-const RECEIVED: u8 = 4;
-
-/// What the processes count together.
-#[derive(Clone, Copy)]
-#[repr(usize)]
-enum Count {
-    /// The next item's number.
-    Next,
-    Puts,
-    Gets,
-    Refused,
-    Ends,
-    Duplicated,
-    Disordered,
-    Garbage,
-    Faults,
-    Hangs,
-}
-
-const COUNTS: [(Count, &str); 10] = [
-    (Count::Next, "items begun"),
-    (Count::Puts, "items put"),
-    (Count::Gets, "items received"),
-    (Count::Refused, "puts refused: full, or no consumer at the moment"),
-    (Count::Ends, "ends seen: no producer at the moment"),
-    (Count::Duplicated, "duplicated"),
-    (Count::Disordered, "in another order than their producer put them"),
-    (Count::Garbage, "that nobody had put"),
-    (Count::Faults, "faults"),
-    (Count::Hangs, "hangs"),
-];
 
 /// An item's number, and who put it.
 type Item = (u64, u32);
 
 /// What all share.
 struct World {
-    ledger: Segment,
-    counts: Place<[AtomicU64; COUNTS.len()]>,
-    /// When each process began what it does, in nanoseconds.
-    since: Place<[AtomicU64; PROCESSES]>,
-    /// How many items each process may take in the call that it is in.
-    taking: Place<[AtomicU64; PROCESSES]>,
+    soak: Soak<PROCESSES>,
     /// Of many sizes, and so growing and shrinking.
     bytes: Queue<[u8]>,
     values: Queue<Item>,
@@ -82,58 +33,16 @@ struct World {
 
 impl World {
     fn new(items: u64) -> ipc_core::Result<World> {
-        let segment = Segment::anonymous(&Spec::new("soak", 1).len(4096))?;
         Ok(World {
-            ledger: Segment::anonymous(&Spec::new("ledger", 1).len(items))?,
-            counts: Place::new(&segment, 0)?,
-            since: Place::new(&segment, 1024)?,
-            taking: Place::new(&segment, 2048)?,
+            soak: Soak::new(items),
             bytes: Queue::unbounded()?,
             values: Queue::bounded(64)?,
             roles: Queue::bounded(8)?,
         })
     }
 
-    fn items(&self) -> &[AtomicU8] {
-        self.ledger.slice(0, self.ledger.len() as usize).expect("it is that long")
-    }
-
-    fn add(&self, what: Count, count: u64) {
-        self.counts[what as usize].fetch_add(count, SeqCst);
-    }
-
-    /// Numbers for so many items, whose puts begin now.
-    fn begin(&self, count: u64) -> Range<u64> {
-        let first = self.counts[Count::Next as usize].fetch_add(count, SeqCst);
-        let last = first + count;
-        assert!(last < self.ledger.len(), "too fast: there is no room in the ledger");
-        self.items()[first as usize..last as usize].iter().for_each(|item| _ = item.fetch_or(BEGUN, SeqCst));
-        first..last
-    }
-
-    /// Those were put.
-    fn is_put(&self, items: Range<u64>) {
-        self.add(Count::Puts, items.end - items.start);
-        let items = &self.items()[items.start as usize..items.end as usize];
-        items.iter().for_each(|item| _ = item.fetch_or(PUT, SeqCst));
-    }
-
-    /// That was received. `last` is what came last from each producer through this queue.
     fn received(&self, (number, place): Item, last: &mut [u64; PRODUCERS]) {
-        self.add(Count::Gets, 1);
-        let (Some(item), Some(last)) = (self.items().get(number as usize), last.get_mut(place as usize))
-        else {
-            return self.add(Count::Garbage, 1);
-        };
-        match item.fetch_or(RECEIVED, SeqCst) {
-            before if before & BEGUN == 0 => self.add(Count::Garbage, 1),
-            before if before & RECEIVED != 0 => self.add(Count::Duplicated, 1),
-            _ => {}
-        }
-        if number < *last {
-            self.add(Count::Disordered, 1);
-        }
-        *last = number;
+        self.soak.received(number, place, last);
     }
 
     fn produce(&self, place: usize, random: &mut Random, producer: Option<&Producer<Item>>) {
@@ -141,61 +50,61 @@ impl World {
         match random.below(10) {
             // So that the backlog, and with it the memory, comes and goes.
             0..3 if self.bytes.len() < 300 => {
-                let numbers = self.begin(1);
+                let numbers = self.soak.begin(1);
                 let mut bytes = vec![0; 12 + size(random)];
                 bytes[..8].copy_from_slice(&numbers.start.to_le_bytes());
                 bytes[8..12].copy_from_slice(&(place as u32).to_le_bytes());
                 match self.bytes.put_bytes_timeout(&bytes, PATIENCE) {
-                    Ok(()) => self.is_put(numbers),
-                    Err(_) => self.add(Count::Refused, 1),
+                    Ok(()) => self.soak.sent(numbers),
+                    Err(_) => self.soak.add(Count::Refused),
                 }
             }
             3..6 => {
-                let numbers = self.begin(1);
+                let numbers = self.soak.begin(1);
                 match self.values.put_timeout(item(numbers.start), PATIENCE) {
-                    Ok(()) => self.is_put(numbers),
-                    Err(_) => self.add(Count::Refused, 1),
+                    Ok(()) => self.soak.sent(numbers),
+                    Err(_) => self.soak.add(Count::Refused),
                 }
             }
             // It may have to wait for room, so there must be somebody who gets from this queue: see `consume`.
             6..7 => {
-                let numbers = self.begin(1 + random.below(20));
+                let numbers = self.soak.begin(1 + random.below(20));
                 match self.values.put_all(numbers.clone().map(item)) {
-                    Ok(()) => self.is_put(numbers),
-                    Err(_) => self.add(Count::Faults, 1),
+                    Ok(()) => self.soak.sent(numbers),
+                    Err(_) => self.soak.add(Count::Faults),
                 }
             }
             7..8 => {
-                let numbers = self.begin(1);
+                let numbers = self.soak.begin(1);
                 if let Ok(mut room) = self.bytes.try_reserve(12) {
                     room.write_at(0, &numbers.start.to_le_bytes());
                     room.write_at(8, &(place as u32).to_le_bytes());
                     if random.below(3) > 0 {
                         room.commit();
-                        self.is_put(numbers);
+                        self.soak.sent(numbers);
                     }
                 }
             }
             _ => {
                 let Some(producer) = producer else { return };
-                let numbers = self.begin(1);
+                let numbers = self.soak.begin(1);
                 match producer.put_timeout(item(numbers.start), PATIENCE) {
-                    Ok(()) => self.is_put(numbers),
-                    Err(_) => self.add(Count::Refused, 1),
+                    Ok(()) => self.soak.sent(numbers),
+                    Err(_) => self.soak.add(Count::Refused),
                 }
             }
         }
     }
 
     fn consume(&self, place: usize, random: &mut Random, consumer: Option<&Consumer<Item>>, last: &mut Last) {
-        let take = |count: u64| self.taking[place].store(count, SeqCst);
+        let take = |count: u64| self.soak.takes(place, count);
         match random.below(10) {
             0..4 => {
                 take(1);
                 match self.bytes.get_bytes_timeout(PATIENCE) {
                     Ok(bytes) => self.received(item_of(&bytes), &mut last[0]),
                     Err(ipc_queue::GetTimeoutError::Timeout) => {}
-                    Err(_) => self.add(Count::Faults, 1),
+                    Err(_) => self.soak.add(Count::Faults),
                 }
             }
             4..7 => {
@@ -203,7 +112,7 @@ impl World {
                 match self.values.get_timeout(PATIENCE) {
                     Ok(item) => self.received(item, &mut last[1]),
                     Err(ipc_queue::GetTimeoutError::Timeout) => {}
-                    Err(_) => self.add(Count::Faults, 1),
+                    Err(_) => self.soak.add(Count::Faults),
                 }
             }
             // Where there is something, somebody else may get it, and then more will come.
@@ -212,9 +121,9 @@ impl World {
                 match self.values.get_many(8) {
                     Ok(items) => items.into_iter().for_each(|item| match item {
                         Ok(item) => self.received(item, &mut last[1]),
-                        Err(_) => self.add(Count::Faults, 1),
+                        Err(_) => self.soak.add(Count::Faults),
                     }),
-                    Err(_) => self.add(Count::Faults, 1),
+                    Err(_) => self.soak.add(Count::Faults),
                 }
             }
             _ => {
@@ -223,8 +132,8 @@ impl World {
                 match consumer.get_timeout(PATIENCE) {
                     Ok(item) => self.received(item, &mut last[2]),
                     Err(ipc_queue::GetTimeoutError::Timeout) => {}
-                    Err(ipc_queue::GetTimeoutError::Closed) => self.add(Count::Ends, 1),
-                    Err(_) => self.add(Count::Faults, 1),
+                    Err(ipc_queue::GetTimeoutError::Closed) => self.soak.add(Count::Ends),
+                    Err(_) => self.soak.add(Count::Faults),
                 }
             }
         }
@@ -233,7 +142,7 @@ impl World {
 
     fn work(&self, place: usize, seed: u64) -> ! {
         let mut random = Random::new(seed);
-        let begin = || self.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
+        let begin = || self.soak.begin_at(place);
         begin();
         if place < PRODUCERS {
             let producer = (place == 0).then(|| self.roles.producer().expect("there is a descriptor for it"));
@@ -312,69 +221,19 @@ fn size(random: &mut Random) -> usize {
 }
 
 fn main() -> ExitCode {
-    let seconds = seconds();
-    let (descriptors, files) = (entries("/proc/self/fd"), entries("/dev/shm"));
-    let begin = Instant::now();
-    let mut random = Random::of_this_run();
+    let (seconds, before) = (seconds(), traces());
     let world = World::new(RATE * seconds).expect("queues can be made");
-    let start_in = |place, seed| start(|| world.work(place, seed));
-    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start_in(place, random.next() | 1));
-    let (mut kills, mut allowed, mut longest, mut largest) = (0_u64, 0_u64, Duration::ZERO, 0_u64);
-    let mut by_itself = 0_u64;
-    while begin.elapsed() < Duration::from_secs(seconds) {
-        std::thread::sleep(Duration::from_nanos(random.below(2 * PAUSE.as_nanos() as u64)));
-        let place = random.below(PROCESSES as u64) as usize;
-        for (place, since) in world.since.iter().enumerate() {
-            let now = ipc_core::monotonic().as_nanos() as u64;
-            let time = Duration::from_nanos(now.saturating_sub(since.load(SeqCst)));
-            if time > HANG {
-                world.add(Count::Hangs, 1);
-                eprintln!("hang: {place} for {time:?}");
-                since.store(now, SeqCst);
-            }
-            longest = longest.max(time);
-        }
-        largest = largest.max(world.bytes.stats().memory);
-        by_itself += u64::from(!kill_and_reap(places[place]));
-        allowed += world.taking[place].swap(0, SeqCst);
-        kills += 1;
-        world.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
-        places[place] = start_in(place, random.next() | 1);
-    }
-    for (place, pid) in places.into_iter().enumerate() {
-        by_itself += u64::from(!kill_and_reap(pid));
-        allowed += world.taking[place].swap(0, SeqCst);
-    }
+    let mut largest = 0;
+    let look = || largest = largest.max(world.bytes.stats().memory);
+    let start = |place, seed| start(|| world.work(place, seed));
+    let kills = world.soak.run(Duration::from_secs(seconds), start, kill_and_reap, look);
     world.drain();
     let works = world.works();
-    let elapsed = begin.elapsed().as_secs_f64();
-    let counts: Vec<u64> = world.counts.iter().map(|count| count.load(SeqCst)).collect();
-    let states = |want: u8| {
-        let items = world.items().iter().take(counts[Count::Next as usize] as usize);
-        items.filter(|item| item.load(SeqCst) & (PUT | RECEIVED) == want).count() as u64
-    };
-    let (missing, half) = (states(PUT), states(RECEIVED));
-    let lost = missing.saturating_sub(allowed);
+    let good = world.soak.report(&kills);
     drop(world);
-
-    println!("{elapsed:.1} s, {PROCESSES} processes, {kills} kills ({:.0} a second)", kills as f64 / elapsed);
-    for (count, name) in COUNTS {
-        println!("{:>12} {name}", counts[count as usize]);
-    }
-    println!("{half:>12} received of those whose put did not return");
-    println!("{missing:>12} taken by killed consumers, who may have taken {allowed}");
-    println!("{lost:>12} lost");
     println!("{:>12} KiB was the most memory that the growing queue had", largest >> 10);
-    println!("{:>12.1} ms was the longest that anybody was at one operation", longest.as_secs_f64() * 1e3);
-    println!("{by_itself:>12} ended by themselves");
-    let left =
-        (entries("/proc/self/fd").saturating_sub(descriptors), entries("/dev/shm").saturating_sub(files));
+    let after = traces();
+    let left = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     println!("left behind: {} descriptors, {} files; all queues work: {works}", left.0, left.1);
-    let bad: u64 = counts[Count::Duplicated as usize..].iter().sum();
-    let progress = counts[Count::Puts as usize] > 0 && counts[Count::Gets as usize] > 0;
-    if bad + lost + by_itself == 0 && works && progress && left == (0, 0) {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if good && works && left == (0, 0) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
