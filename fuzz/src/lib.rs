@@ -1,9 +1,11 @@
 //! What the fuzzers do with their input: here, so that the tests can do the same with what was found.
 //!
-//! An input is a list of words written into the shared memory of an object, with operations in between. Whatever is
-//! written there, nothing may crash, and whatever has a deadline has to come back.
+//! An input is a list of words written into the shared memory of an object, or of packets sent through its socket, with
+//! operations in between. Whatever is written or sent there, nothing may crash, and whatever has a deadline has to come back.
 
+mod handshake;
 mod joinable;
+mod pipe;
 mod queue;
 mod shared;
 
@@ -14,7 +16,9 @@ use arbitrary::Arbitrary;
 use ipc_core::Segment;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+pub use handshake::handshake;
 pub use joinable::joinable;
+pub use pipe::pipe;
 pub use queue::queue;
 pub use shared::shared;
 

@@ -27,3 +27,13 @@ fn garbage_in_a_joinable_queue_is_survived() {
 fn garbage_in_a_manager_is_survived() {
     replay("shared", ipc_fuzz::shared);
 }
+
+#[test]
+fn garbage_in_a_pipe_is_survived() {
+    replay("pipe", ipc_fuzz::pipe);
+}
+
+#[test]
+fn garbage_in_a_handshake_is_survived() {
+    replay("handshake", ipc_fuzz::handshake);
+}

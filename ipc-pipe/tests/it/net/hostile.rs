@@ -191,7 +191,7 @@ fn descriptors_that_come_with_a_handshake_are_closed() {
     let listener = Listener::<u32>::bind(abstract_name()).unwrap();
     let raw = Raw::connect(listener.local_address());
     let (mut reader, writer) = std::io::pipe().unwrap();
-    raw.send_with(&hello(0, "u32"), writer.as_fd());
+    raw.try_send_with(&hello(0, "u32"), writer.as_fd()).unwrap();
     drop(writer);
     let _accepted = listener.accept_timeout(LONG).unwrap();
     assert_eq!(std::io::Read::read(&mut reader, &mut [0]).unwrap(), 0);

@@ -95,13 +95,13 @@ impl Raw {
     }
 
     /// Sends a descriptor with the bytes.
-    pub(crate) fn send_with(&self, bytes: &[u8], fd: BorrowedFd<'_>) {
+    pub(crate) fn try_send_with(&self, bytes: &[u8], fd: BorrowedFd<'_>) -> Result<(), Errno> {
         let fds = [fd];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = SendAncillaryBuffer::new(&mut space);
         assert!(control.push(SendAncillaryMessage::ScmRights(&fds)));
         let parts = [IoSlice::new(bytes)];
-        rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL).unwrap();
+        rustix::net::sendmsg(&self.0, &parts, &mut control, SendFlags::NOSIGNAL).map(drop)
     }
 
     /// So many bytes, or as many as come before the end.
