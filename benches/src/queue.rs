@@ -15,7 +15,6 @@ fn bytes<const SIDES: u64>() -> Duration {
     stream::bytes(Cpus::Any, SIDES, 64, COUNT)
 }
 
-#[cfg(feature = "peers")]
 fn pinned() -> Duration {
     stream::bytes(Cpus::Two, 1, 64, COUNT)
 }
