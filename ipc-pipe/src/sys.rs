@@ -2,7 +2,7 @@
 #![allow(unsafe_code)]
 
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::{Errno, retry_on_intr};
@@ -43,15 +43,34 @@ pub(crate) fn poll(
     Ok(fds.iter().map(PollFd::revents).collect())
 }
 
-/// The same for one descriptor.
+/// The same for one descriptor, for which there is a way without `poll`: a process that may open nothing (a limit of 0
+/// descriptors) may not poll either.
 pub(crate) fn poll_one(
     fd: BorrowedFd<'_>,
     events: PollFlags,
     deadline: Option<Instant>,
 ) -> Result<PollFlags, Errno> {
     let mut fds = [PollFd::from_borrowed_fd(fd, events)];
-    poll_all(&mut fds, deadline)?;
-    Ok(fds[0].revents())
+    match poll_all(&mut fds, deadline) {
+        Ok(()) => Ok(fds[0].revents()),
+        Err(Errno::INVAL) => {
+            let left = deadline.map_or(NAP, |deadline| deadline.saturating_duration_since(Instant::now()));
+            std::thread::sleep(left.min(NAP));
+            Ok(state(fd))
+        }
+        Err(error) => Err(error),
+    }
+}
+
+const NAP: Duration = Duration::from_millis(10);
+
+/// What can be told of a socket by reading.
+fn state(socket: BorrowedFd<'_>) -> PollFlags {
+    match peek(socket, &mut [0]) {
+        Ok(0) | Err(Errno::CONNRESET) => PollFlags::RDHUP | PollFlags::HUP,
+        Ok(_) => PollFlags::IN,
+        Err(_) => PollFlags::empty(),
+    }
 }
 
 fn poll_all(fds: &mut [PollFd<'_>], deadline: Option<Instant>) -> Result<(), Errno> {

@@ -6,7 +6,7 @@ use ipc_pipe::{
     Builder, Connection, Receiver, RecvError, RecvTimeoutError, SendError, SendTimeoutError, Sender,
     TryRecvError, TrySendError, one_way, pipe,
 };
-use rustix::process::Signal;
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
 
 use crate::help::{
     LONG, SHORT, alone, forever, fork, fork_and_stay, join, spawn, until, until_receiving, until_sending,
@@ -276,4 +276,24 @@ fn a_message_that_was_received_is_not_handed_back() {
         sender.send(number).unwrap();
         assert_eq!(receiving.join().unwrap(), number);
     }
+}
+
+/// As in a sandbox, which has what it needs before.
+fn recv_with_no_descriptor_allowed(receiver: Receiver<u32>) -> bool {
+    let none = Rlimit { current: Some(0), ..getrlimit(Resource::Nofile) };
+    setrlimit(Resource::Nofile, none).unwrap();
+    matches!(receiver.recv_timeout(LONG), Ok(1))
+        && matches!(receiver.recv_timeout(LONG), Err(RecvTimeoutError::Closed))
+}
+
+#[test]
+fn a_process_that_may_open_nothing_sees_messages_and_the_end() {
+    let (sender, receiver) = one_way::<u32>().unwrap();
+    let watch = receiver.clone();
+    let mut child = spawn(recv_with_no_descriptor_allowed, (receiver,));
+    until_receiving(1, || watch.incoming_stats());
+    sender.send(1).unwrap();
+    until_receiving(1, || watch.incoming_stats());
+    drop(sender);
+    assert!(join(&mut child));
 }
