@@ -159,7 +159,7 @@ impl Transaction<'_> {
 
     /// A run of that many pages, with memory.
     pub(crate) fn take(&mut self, pages: u64, run: Run) -> Result<u64> {
-        self.lock_arena();
+        self.lock_arena()?;
         let wanted = pages.next_power_of_two().trailing_zeros();
         let Some((mut order, page)) = self.first_free(wanted)? else {
             return self.take_hole(wanted, pages, run);
@@ -266,7 +266,7 @@ impl Transaction<'_> {
 
     /// Gives a run back.
     pub(crate) fn give(&mut self, first: u64, pages: u64) -> Result<()> {
-        self.lock_arena();
+        self.lock_arena()?;
         let end = first.checked_add(pages).filter(|end| *end <= self.store().pages());
         let end = end.ok_or_else(|| self.store().damaged("pages of a block"))?;
         let is_large = pages >= 1 << GRAIN;

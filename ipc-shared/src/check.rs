@@ -28,7 +28,7 @@ impl Store {
     /// Looks at everything; nobody can change it meanwhile.
     pub(crate) fn check(&self) -> Result<()> {
         let mut transaction = self.begin(ALL)?;
-        transaction.lock_arena();
+        transaction.lock_arena()?;
         let mut census = Census { store: self, transaction, runs: HashMap::new(), owned: HashSet::new() };
         census.pages()?;
         census.free_blocks()?;

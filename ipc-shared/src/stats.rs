@@ -44,7 +44,7 @@ impl Stats {
 impl Store {
     pub(crate) fn stats(&self) -> Result<Stats> {
         let mut transaction = self.begin(ALL)?;
-        transaction.lock_arena();
+        transaction.lock_arena()?;
         let mut stats = Stats { capacity: self.pages() * PAGE, ..Stats::default() };
         let mut page = 0;
         while page < self.pages() {

@@ -34,6 +34,8 @@ use crate::store::Store;
 const FEW: usize = 48;
 /// To take a run of pages or to give one back is no more changes than this.
 const RUN: usize = 400;
+/// So many times one looks whether another thread of this process has made its changes: a second and more.
+const ROUNDS: u32 = 10_000;
 
 thread_local! {
     /// Memory that each thread keeps for changes.
@@ -85,7 +87,7 @@ impl Store {
         };
         transaction.changes.clear();
         for domain in bits(domains) {
-            transaction.lock(domain);
+            transaction.lock(domain)?;
         }
         // Who reads what is written from here on, without the lock, sees the version that came before.
         fence(Ordering::Release);
@@ -127,47 +129,53 @@ fn make(segment: &Segment, domain: &Domain, domains: &[Domain; DOMAINS]) {
 
 impl<'a> Transaction<'a> {
     #[inline]
-    fn lock(&mut self, index: usize) {
+    fn lock(&mut self, index: usize) -> Result<()> {
         let domain = &self.store.root().domains[index];
         let acquired = domain.lock.lock(self.segment(), self.me.id().word());
         self.domains |= 1 << index;
-        if acquired == Acquired::OwnerDied {
-            self.recover(domain);
-        }
+        if acquired == Acquired::OwnerDied { self.recover(domain) } else { Ok(()) }
     }
 
     /// Finishes what the last owner of the lock had committed.
     #[cold]
-    fn recover(&self, domain: &Domain) {
+    fn recover(&self, domain: &Domain) -> Result<()> {
         make(self.segment(), domain, &self.store.root().domains);
-        self.follow(domain.leader.load(Ordering::Relaxed));
+        self.follow(domain.leader.load(Ordering::Relaxed))?;
         // It may have been about to change one word, or just done it.
         let version = domain.version.load(Ordering::Relaxed);
         domain.version.store(version.wrapping_add(version & 1), Ordering::Release);
+        Ok(())
     }
 
     /// Sees to it that the changes of the leader's transaction have been made.
     #[cold]
-    fn follow(&self, leader: u64) {
+    fn follow(&self, leader: u64) -> Result<()> {
         let domains = &self.store.root().domains;
         let index = (leader as u32 as usize).wrapping_sub(1);
-        let Some(domain) = domains.get(index) else { return };
+        let Some(domain) = domains.get(index) else { return Ok(()) };
         if self.domains >> index & 1 != 0 {
-            return make(self.segment(), domain, domains);
+            make(self.segment(), domain, domains);
+            return Ok(());
         }
+        let mut rounds = 0;
         loop {
             let state = domain.state.load(Ordering::Acquire);
             if state >> 32 != leader >> 32 || state as u32 == 0 {
-                return;
+                return Ok(());
             }
             match domain.lock.try_lock(self.segment(), self.me.id().word()) {
                 Some(_) => {
                     make(self.segment(), domain, domains);
                     domain.lock.unlock();
                 }
-                // Somebody is just making them.
+                // Somebody is just making them. A thread of this process would be done soon; if it is not, it waits for
+                // what this one holds, as happens only if somebody else wrote these words.
+                None if domain.lock.owner() == Some(self.me.id().word()) && rounds >= ROUNDS => {
+                    return Err(self.store.damaged("leader of a domain"));
+                }
                 None => std::thread::sleep(Duration::from_micros(100)),
             }
+            rounds += 1;
         }
     }
 
@@ -225,17 +233,18 @@ impl<'a> Transaction<'a> {
     }
 
     /// Takes the lock of the arena, if this transaction has it not yet.
-    pub(crate) fn lock_arena(&mut self) {
+    pub(crate) fn lock_arena(&mut self) -> Result<()> {
         if self.arena {
-            return;
+            return Ok(());
         }
         let arena = &self.store.root().arena;
         let acquired = arena.lock.lock(self.segment(), self.me.id().word());
         self.arena = true;
         if acquired == Acquired::OwnerDied {
-            self.follow(arena.leader.load(Ordering::Relaxed));
+            self.follow(arena.leader.load(Ordering::Relaxed))?;
         }
         fence(Ordering::Release);
+        Ok(())
     }
 
     /// Frees a block of that many bytes, header included, when the transaction is committed.
@@ -309,7 +318,7 @@ impl<'a> Transaction<'a> {
         let (log, room, scratch) = if most <= LOG {
             (layout::log(self.leader()), LOG, None)
         } else if most <= LONG_LOG {
-            self.lock_arena();
+            self.lock_arena()?;
             (ARENA_LOG, LONG_LOG, None)
         } else {
             // Free before the transaction, and free after it.

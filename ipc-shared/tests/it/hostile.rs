@@ -1,11 +1,11 @@
 //! Garbage in any word of a store: errors, wrong values, but no crash and no endless loop.
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use ipc_crash_test::soak::Random;
 use ipc_shared::{Dict, List, Manager};
 
-use crate::help::alone;
+use crate::help::{LONG, alone, fork};
 
 /// Words of all that is there at the start, and of the first objects.
 const WORDS: u64 = (1 << 17) / 8;
@@ -90,7 +90,7 @@ fn attack(seed: u64, count: u64, most: u64) {
 fn unlock(segment: &ipc_core::Segment) {
     let me = segment.me().unwrap().word();
     for lock in (0..64).map(|domain| DOMAINS + domain * DOMAIN + 48).chain([128]) {
-        let word: &std::sync::atomic::AtomicU32 = segment.at(lock).unwrap();
+        let word: &AtomicU32 = segment.at(lock).unwrap();
         if word.load(Relaxed) == me {
             word.store(0, Relaxed);
         }
@@ -129,4 +129,26 @@ fn damage_is_reported() {
     }
     dict.check().unwrap();
     assert!(all > 30 && seen == all, "{seen} of {all}");
+}
+
+#[test]
+fn a_leader_that_this_process_itself_has_locked_is_not_waited_for() {
+    alone(|| {
+        let dict: Dict<u32, u32> = Dict::new().unwrap();
+        (0..200).for_each(|key| _ = dict.insert(key, key).unwrap());
+        let segment = dict.segment().clone();
+        let word = |domain: u64, offset: u64| -> &AtomicU64 {
+            segment.at(DOMAINS + domain * DOMAIN + offset).unwrap()
+        };
+        let lock = |domain: u64| -> &AtomicU32 { segment.at(DOMAINS + domain * DOMAIN + 48).unwrap() };
+        // The last owner of domain 5 died, and had followed domain 9, which has a change to be made.
+        fork(|| lock(5).store(segment.me().unwrap().word(), Relaxed)).join();
+        word(5, 32).store(7 << 32 | 10, Relaxed);
+        word(9, 8).store(7 << 32 | 1, Relaxed);
+        lock(9).store(segment.me().unwrap().word(), Relaxed);
+        let (done, is_done) = std::sync::mpsc::channel();
+        std::thread::spawn(move || done.send(dict.clear()));
+        let error = is_done.recv_timeout(LONG).expect("it hangs").unwrap_err().to_string();
+        assert!(error.contains("damaged: leader of a domain"), "{error}");
+    });
 }
