@@ -31,6 +31,7 @@ pub use blob::Blob;
 pub use cpus::can_spin;
 pub use deadline::{deadline, monotonic, monotonic_coarse};
 pub use error::{Cause, Error, Result};
+pub use fork::ForkMutex;
 pub use header::Spec;
 pub use hold::Hold;
 pub use layout::SharedLayout;

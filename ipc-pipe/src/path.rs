@@ -5,12 +5,12 @@
 
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::sync::MutexGuard;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
 
-use ipc_core::Cause;
+use ipc_core::{Cause, ForkMutex};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -39,10 +39,10 @@ struct Table {
     exits: bool,
 }
 
-static TABLE: Mutex<Table> = Mutex::new(Table { paths: Vec::new(), exits: false });
+static TABLE: ForkMutex<Table> = ForkMutex::new(Table { paths: Vec::new(), exits: false });
 
 fn table() -> MutexGuard<'static, Table> {
-    TABLE.lock().unwrap_or_else(PoisonError::into_inner)
+    TABLE.lock()
 }
 
 /// Binds the socket to the path, in place of one whose owner is dead.
@@ -131,7 +131,6 @@ impl Bound {
 
 impl Drop for OwnPath {
     fn drop(&mut self) {
-        // In a forked child, the table may be locked for ever.
         if self.0.is_mine() {
             self.0.give_back();
             table().paths.retain(|bound| *bound != self.0);
@@ -144,9 +143,8 @@ extern "C" fn give_all_back() {
     // A thread that runs on may hold the table for a moment; as may the one that calls this, in a signal's handler.
     for _ in 0..200 {
         match TABLE.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(Duration::from_millis(1)),
-            Ok(table) => return give_back_all_of(table),
-            Err(TryLockError::Poisoned(table)) => return give_back_all_of(table.into_inner()),
+            Some(table) => return give_back_all_of(table),
+            None => thread::sleep(Duration::from_millis(1)),
         }
     }
 }

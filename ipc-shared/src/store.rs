@@ -5,9 +5,9 @@ use std::collections::hash_map::RandomState;
 use std::fmt;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
-use ipc_core::{Cause, Error, Place, Result, Segment, Spec};
+use ipc_core::{Cause, Error, ForkMutex, Place, Result, Segment, Spec};
 use siphasher::sip::SipHasher13;
 
 use crate::layout::{self, KIND, PAGE, PARTICIPANTS, Root, VERSION};
@@ -28,7 +28,7 @@ struct Inner {
 }
 
 /// The stores that this process has, by their number: a handle that lies in a store leads to others in it.
-static OPEN: Mutex<Option<HashMap<u64, Weak<Inner>>>> = Mutex::new(None);
+static OPEN: ForkMutex<Option<HashMap<u64, Weak<Inner>>>> = ForkMutex::new(None);
 
 /// Sizes of a store to be made.
 #[derive(Debug, Clone, Copy)]
@@ -101,7 +101,7 @@ impl Store {
     }
 
     fn at(segment: &Segment) -> Result<Store> {
-        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = OPEN.lock();
         let root = Place::<Root>::new(segment, 0)?;
         let id = root.id.load(Ordering::Relaxed);
         let open = open.get_or_insert_default();
@@ -124,7 +124,7 @@ impl Store {
 
     /// The store with that number, if this process has it.
     pub(crate) fn find(id: u64) -> Option<Store> {
-        let open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = OPEN.lock();
         open.as_ref()?.get(&id)?.upgrade().map(Store)
     }
 
