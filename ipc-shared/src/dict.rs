@@ -273,7 +273,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         match (value, found) {
             (Some(value), _) => {
                 // It may be anybody's code, and takes as long as it takes.
-                transaction.run(|| self.encode("a value", value, bytes))?;
+                transaction.run(|| self.encode("a value", value, bytes))??;
                 transaction.put(part, *domain, *hash, (bytes, *len), found)
             }
             (None, Found::Entry(slot, old)) => transaction.remove(part, *domain, slot, old),
@@ -341,7 +341,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     {
         self.change(key, |mut transaction, found, mut entry| {
             let old = self.value(found, entry.buffer)?;
-            let new = transaction.run(|| f(old));
+            let new = transaction.run(|| f(old))?;
             self.store_value(&mut transaction, found, &mut entry, new.as_ref())?;
             transaction.commit()?;
             Ok(new)
@@ -361,7 +361,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
             if let Some(value) = self.value(found, entry.buffer)? {
                 return Ok(value);
             }
-            let value = transaction.run(f);
+            let value = transaction.run(f)?;
             self.store_value(&mut transaction, found, &mut entry, Some(&value))?;
             transaction.commit()?;
             Ok(value)

@@ -253,7 +253,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         let result = transaction.run(|| {
             let result = f(&mut value);
             self.encode(&value, &mut bytes).map(|()| result)
-        })?;
+        })??;
         self.object.replace(&mut transaction, vector.slot(index as u64), &bytes)?;
         transaction.commit()?;
         Ok(result)

@@ -252,8 +252,8 @@ impl<'a> Transaction<'a> {
         self.freed.push(Freed { domain, position, len });
     }
 
-    /// Runs a closure of the user, which must not use the store.
-    pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> R {
+    /// Runs a closure of the user, which must not use the store. A child that was forked in it is refused.
+    pub(crate) fn run<R>(&self, f: impl FnOnce() -> R) -> Result<R> {
         struct Restore;
         impl Drop for Restore {
             fn drop(&mut self) {
@@ -261,8 +261,21 @@ impl<'a> Transaction<'a> {
             }
         }
         WITHIN.set(true);
-        let _restore = Restore;
-        f()
+        let restore = Restore;
+        let result = f();
+        drop(restore);
+        self.check_current()?;
+        Ok(result)
+    }
+
+    /// A child that was forked meanwhile has a copy of this, but not the locks: it must write nothing.
+    #[inline]
+    fn check_current(&self) -> Result<()> {
+        if self.me.is_current() {
+            return Ok(());
+        }
+        let why = "this process was forked within the change, which is its parent's";
+        Err(self.store.error("change", std::io::Error::other(why).into()))
     }
 
     /// Makes the changes, all of them or, with an error, none.
@@ -274,6 +287,7 @@ impl<'a> Transaction<'a> {
     /// The same, and keeps the locks for more.
     #[inline]
     pub(crate) fn apply(&mut self) -> Result<()> {
+        self.check_current()?;
         if let [(position, word)] = self.changes[..]
             && self.freed.is_empty()
             && self.domains.is_power_of_two()

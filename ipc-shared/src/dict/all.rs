@@ -80,7 +80,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
                 memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
                 let (key, value) = bytes.split_at(entry.key.min(bytes.len()));
                 let (key, value) = (self.decode("a key", key)?, self.decode("a value", value)?);
-                if !transaction.run(|| keep(&key, &value)) {
+                if !transaction.run(|| keep(&key, &value))? {
                     gone.push((slot, entry));
                 }
                 Ok(ControlFlow::Continue(()))

@@ -60,14 +60,14 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
             })
             .collect();
         let mut values = values?;
-        let result = transaction.run(|| f(&mut values));
+        let result = transaction.run(|| f(&mut values))?;
         for ((bytes, hash, len), value) in encoded.iter_mut().zip(&values) {
             let key = Key { bytes: &bytes[..*len], hash: *hash };
             let (domain, found) = (key.domain(), self.object.find_in(&transaction, key)?);
             let part = self.object.part(domain);
             match (value, found) {
                 (Some(value), _) => {
-                    transaction.run(|| self.encode("a value", value, bytes))?;
+                    transaction.run(|| self.encode("a value", value, bytes))??;
                     transaction.put(part, domain, *hash, (bytes, *len), found)?;
                 }
                 (None, Found::Entry(slot, old)) => transaction.remove(part, domain, slot, old)?,

@@ -52,7 +52,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
         let before = self.object.positions(&transaction, vector)?;
         let mut elements =
             before.iter().map(|&block| Ok((self.at(block)?, block))).collect::<Result<Vec<_>>>()?;
-        transaction.run(|| f(&mut elements));
+        transaction.run(|| f(&mut elements))?;
         let after: Vec<u64> = elements.into_iter().map(|(_, block)| block).collect();
         if after.len() < before.len() {
             let kept: std::collections::HashSet<u64> = after.iter().copied().collect();

@@ -2,6 +2,7 @@
 
 mod crash;
 mod dict;
+mod fork;
 mod help;
 mod hostile;
 mod kills;
