@@ -22,7 +22,7 @@ use crate::store::{Size, Store};
 /// use ipc_shared::Namespace;
 ///
 /// let namespace = Namespace::new()?;
-/// namespace.set("name", &"bun".to_string())?;
+/// namespace.set("name", "bun")?;
 /// namespace.set("price", &3_u32)?;
 /// assert_eq!(namespace.get::<u32>("price")?, Some(3));
 /// let error = namespace.get::<String>("price").unwrap_err();
@@ -44,6 +44,15 @@ handle!(Namespace);
 struct Attribute {
     type_name: String,
     bytes: Vec<u8>,
+}
+
+/// The name of the type that a value is read back as: a reference is encoded as what it refers to.
+fn owned_name<T: ?Sized>() -> &'static str {
+    let mut name = type_name::<T>();
+    while let Some(inner) = name.strip_prefix("&mut ").or_else(|| name.strip_prefix('&')) {
+        name = inner;
+    }
+    if name == "str" { type_name::<String>() } else { name }
 }
 
 impl Namespace {
@@ -101,11 +110,11 @@ impl Namespace {
         Dict::from_object(self.object.clone())
     }
 
-    fn encode<T: Serialize>(&self, value: &T) -> Result<Attribute> {
+    fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Attribute> {
         let mut bytes = Vec::new();
         let encoded = within(&self.object.store, || codec::encode(value, &mut bytes));
         encoded.map_err(|error| codec_error("encode", "an attribute", &self.object.store, error))?;
-        Ok(Attribute { type_name: type_name::<T>().to_owned(), bytes })
+        Ok(Attribute { type_name: owned_name::<T>().to_owned(), bytes })
     }
 
     fn decode<T: DeserializeOwned>(&self, name: &str, attribute: &Attribute) -> Result<T> {
@@ -119,12 +128,13 @@ impl Namespace {
         decoded.map_err(|error| codec_error("decode", "an attribute", &self.object.store, error))
     }
 
-    /// Gives the attribute that value, of whatever type it was before.
+    /// Gives the attribute that value, of whatever type it was before. What is borrowed is stored as what it is borrowed
+    /// from, and a `str` as a `String`.
     ///
     /// # Errors
     /// See [`Namespace`].
     #[doc(alias = "__setattr__")]
-    pub fn set<T: Serialize>(&self, name: &str, value: &T) -> Result<()> {
+    pub fn set<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<()> {
         self.dict()?.insert(name.to_owned(), self.encode(value)?).map(drop)
     }
 
