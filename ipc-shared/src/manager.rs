@@ -151,7 +151,8 @@ impl Manager {
     /// Gives an object of this manager a name, by which everybody who has the manager can [`find`](Manager::find) it.
     ///
     /// # Errors
-    /// [`Cause::NameTaken`]; an object of another manager; no memory left.
+    /// Another object has the name ([`AlreadyExists`](std::io::ErrorKind::AlreadyExists)); an object of another manager; no
+    /// memory left.
     #[doc(alias = "register")]
     pub fn bind<T: Managed>(&self, name: &str, object: &T) -> Result<()> {
         let fail = |cause: Cause| Error::new("bind", format!("{} `{name}`", type_name::<T>()), cause);
@@ -163,7 +164,8 @@ impl Manager {
         if self.names_dict()?.compare_and_swap(name, None, Some(entry))? {
             Ok(())
         } else {
-            Err(fail(Cause::NameTaken))
+            let why = "another object of this manager has it";
+            Err(fail(std::io::Error::new(std::io::ErrorKind::AlreadyExists, why).into()))
         }
     }
 
@@ -173,7 +175,8 @@ impl Manager {
     /// There is none ([`Error::is_not_found`]), or it is of another kind or type: the error says of which.
     pub fn find<T: Managed>(&self, name: &str) -> Result<T> {
         let fail = |cause: Cause| Error::new("find", format!("object `{name}`"), cause);
-        let not_found = || fail(std::io::Error::from(std::io::ErrorKind::NotFound).into());
+        let why = "there is none of that name";
+        let not_found = || fail(std::io::Error::new(std::io::ErrorKind::NotFound, why).into());
         let entry = self.names_dict()?.get(name)?.ok_or_else(not_found)?;
         if entry.type_name != T::managed_type() {
             let (found, expected) = (entry.type_name, T::managed_type());

@@ -60,13 +60,16 @@ fn what_is_found_has_the_right_type() {
     let manager = Manager::new().unwrap();
     let dict = manager.dict::<String, u32>().unwrap();
     manager.bind("dict", &dict).unwrap();
-    assert!(manager.find::<Event>("none").unwrap_err().is_not_found());
+    let error = manager.find::<Event>("none").unwrap_err();
+    assert!(error.is_not_found());
+    assert_eq!(error.to_string(), "cannot find object `none`: there is none of that name");
     let error = manager.find::<List<u8>>("dict").unwrap_err().to_string();
     assert!(
         error.contains("its type is Dict<alloc::string::String, u32>, asked for was List<u8>"),
         "{error}"
     );
-    assert!(manager.bind("dict", &dict).unwrap_err().to_string().contains("taken"));
+    let error = manager.bind("dict", &dict).unwrap_err().to_string();
+    assert!(error.ends_with("`dict`: another object of this manager has it"), "{error}");
     assert!(manager.bind("other", &Dict::<u8, u8>::new().unwrap()).is_err());
     assert!(manager.bind("other", &Event::new().unwrap()).is_err());
     assert!(manager.unbind("dict").unwrap() && !manager.unbind("dict").unwrap());
@@ -132,6 +135,21 @@ fn attributes_have_types() {
     assert_eq!(namespace.names().unwrap(), ["x"]);
     assert!(namespace.remove("x").unwrap() && !namespace.remove("x").unwrap());
     assert_eq!(namespace.get::<u8>("x").unwrap(), None);
+}
+
+#[test]
+fn what_is_borrowed_is_read_back_as_what_it_is_borrowed_from() {
+    let namespace = Namespace::new().unwrap();
+    namespace.set("str", "text").unwrap();
+    namespace.set("&str", &"text").unwrap();
+    namespace.set("&&str", &&"text").unwrap();
+    for name in ["str", "&str", "&&str"] {
+        assert_eq!(namespace.get::<String>(name).unwrap().as_deref(), Some("text"));
+    }
+    namespace.set("&u8", &&7_u8).unwrap();
+    namespace.set("&mut u8", &&mut &mut 7_u8).unwrap();
+    assert_eq!(namespace.get::<u8>("&u8").unwrap(), Some(7));
+    assert_eq!(namespace.get::<u8>("&mut u8").unwrap(), Some(7));
 }
 
 #[test]
