@@ -4,6 +4,7 @@
 use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
 use std::slice;
 
@@ -98,6 +99,19 @@ impl<T: Shareable> Array<T> {
         T: Copy,
     {
         Array::create_with(None, values)
+    }
+
+    /// An array of so many elements, all of whose bytes are 0.
+    ///
+    /// # Errors
+    /// As [`new`](Array::new).
+    pub fn zeroed(len: usize) -> Result<Array<T>>
+    where
+        T: Copy,
+    {
+        // SAFETY: any bytes are a value of a Shareable.
+        let zero = unsafe { MaybeUninit::<T>::zeroed().assume_init() };
+        Array::new(&vec![zero; len])
     }
 
     /// An array that other programs of the same user can [`open`](Array::open). See [`Segment::create`] for the life of a
@@ -253,7 +267,7 @@ impl<T: Shareable + Copy> Array<T> {
         self.update_all(|values| values.fill(value))
     }
 
-    /// Puts the elements in their order.
+    /// Puts the elements in their order; floats, which have none, by `update_all(|all| all.sort_by(f64::total_cmp))`.
     ///
     /// # Errors
     /// As [`update_all`](Array::update_all).

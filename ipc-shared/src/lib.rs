@@ -25,6 +25,7 @@ mod value;
 pub use array::{Array, ArrayGuard, OwnerDied};
 pub use dict::Dict;
 pub use error::IndexError;
+pub use ipc_lock::{Shareable, shareable};
 pub use list::List;
 pub use manager::{Managed, Manager};
 pub use namespace::Namespace;

@@ -35,6 +35,24 @@ use crate::store::{Size, Store};
 /// assert_eq!(count.get(), 6);
 /// # Ok::<(), ipc_core::Error>(())
 /// ```
+///
+/// A struct of plain data is declared with [`shareable!`](crate::shareable):
+///
+/// ```
+/// use ipc_shared::{Value, shareable};
+///
+/// shareable! {
+///     struct Account {
+///         owner: u64,
+///         balance: i64,
+///     }
+/// }
+///
+/// let account = Value::new(Account { owner: 7, balance: 100 })?;
+/// account.update(|account| account.balance -= 30);
+/// assert_eq!((account.get().owner, account.get().balance), (7, 70));
+/// # Ok::<(), ipc_core::Error>(())
+/// ```
 #[doc(alias = "Synchronized")]
 #[doc(alias = "RawValue")]
 pub struct Value<T: Shareable> {

@@ -166,3 +166,13 @@ fn they_travel_and_have_names_and_types() {
     assert!(error.contains("Value<u64>") && error.contains("Value<i64>"), "{error}");
     assert!(Dict::<u8, u8>::open(&name).is_err());
 }
+
+#[test]
+fn a_new_array_can_be_all_zero() {
+    let array = Array::<(f64, u8)>::zeroed(100).unwrap();
+    assert_eq!(array.to_vec(), [(0.0, 0); 100]);
+    assert!(Array::<i32>::zeroed(0).unwrap().is_empty());
+    let floats = Array::new(&[2.5, -1.0, 0.5]).unwrap();
+    floats.update_all(|all| all.sort_by(f64::total_cmp)).unwrap();
+    assert_eq!(floats.to_vec(), [-1.0, 0.5, 2.5]);
+}
