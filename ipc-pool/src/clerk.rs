@@ -4,17 +4,24 @@
 use std::mem;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use ipc_core::codec;
-use ipc_queue::Bytes;
+use ipc_queue::{Bytes, GetTimeoutError};
 
 use crate::desk::Desk;
 use crate::error::PoolError;
 use crate::result::AsyncResult;
+use crate::state::Ended;
 use crate::wire::{self, Report};
 
 /// So many reports are taken at once.
 const BATCH: usize = 64;
+/// Who takes reports looks up so often even if none comes: workers can spoil the queue through which it would be woken.
+pub(crate) const LOOK: Duration = Duration::from_millis(70);
+/// So often in a row nothing comes, not even what was put by the parent itself: then the queue is spoilt, or a worker is
+/// stopped within its lock.
+const MISSES: u32 = 20;
 
 /// Who takes reports.
 #[derive(Default)]
@@ -75,6 +82,8 @@ pub(crate) fn serve(desk: &Arc<Desk>) {
 pub(crate) struct OnDuty<'a> {
     desk: &'a Arc<Desk>,
     inbox: Inbox,
+    /// So often nothing came, one time after the other.
+    misses: u32,
 }
 
 impl<'a> OnDuty<'a> {
@@ -86,7 +95,7 @@ impl<'a> OnDuty<'a> {
 
     fn new(desk: &'a Arc<Desk>, mut duty: MutexGuard<'_, Duty>) -> OnDuty<'a> {
         duty.is_taken = true;
-        OnDuty { desk, inbox: mem::take(&mut duty.inbox) }
+        OnDuty { desk, inbox: mem::take(&mut duty.inbox), misses: 0 }
     }
 
     /// Takes reports until the result is there.
@@ -100,24 +109,31 @@ impl<'a> OnDuty<'a> {
         !self.desk.is_idle() && !self.desk.lock().is_finished
     }
 
-    /// Takes reports, waiting for one.
+    /// Takes reports, waiting a while for one.
     fn take(&mut self) {
-        let inbox = &mut self.inbox;
-        inbox.clear();
-        wire::look_for(&self.desk.reports);
-        let got = self.desk.reports.get_many_bytes(BATCH, |bytes| inbox.push(bytes));
-        let Inbox { bytes, parts } = inbox;
+        // Before the reports: what these workers had to say is among them.
+        let ended = mem::take(&mut self.desk.lock().ended);
+        let damage = self.collect(ended.is_empty());
+        let Inbox { bytes, parts } = &mut self.inbox;
         let mut state = self.desk.lock();
-        if let Err(error) = got {
-            // Somebody has spoilt the queue. Nothing can be known of the workers any more.
-            state.fail(PoolError::Start(error.to_string()));
+        if let Some(why) = damage {
+            // Nothing can be known of the workers any more.
+            state.fail(PoolError::Damaged(why));
             state.forget_all();
         }
-        for part in parts {
+        for part in &*parts {
             // What cannot be read is of nobody.
             if let Ok((report, results)) = codec::decode::<Report>(&bytes[part.clone()]) {
                 let start = part.end - results.len();
                 state.hear(report.place, report.generation, report.what, start..part.end);
+            }
+        }
+        let is_all = parts.len() < BATCH;
+        for Ended { place, generation, behind } in ended {
+            if is_all || behind <= parts.len() {
+                state.hear_end(place, generation);
+            } else {
+                state.ended.push(Ended { place, generation, behind: behind - parts.len() });
             }
         }
         state.go_on();
@@ -130,6 +146,29 @@ impl<'a> OnDuty<'a> {
         if is_news || is_over {
             self.desk.notify();
         }
+    }
+
+    /// Gets reports, waiting a while for one if that is wanted; what is wrong with their queue.
+    fn collect(&mut self, waits: bool) -> Option<String> {
+        let OnDuty { desk, inbox, misses } = self;
+        inbox.clear();
+        let timeout = if waits {
+            wire::look_for(&desk.reports);
+            LOOK
+        } else {
+            Duration::ZERO
+        };
+        match desk.reports.get_many_bytes_timeout(BATCH, timeout, |bytes| inbox.push(bytes)) {
+            Ok(_) => *misses = 0,
+            Err(GetTimeoutError::Timeout) if waits => {
+                // The next time there is something, unless the queue is spoilt.
+                desk.put_news();
+                *misses += 1;
+            }
+            Err(GetTimeoutError::Timeout) => {}
+            Err(error) => return Some(error.to_string()),
+        }
+        (*misses > MISSES).then(|| "nothing that is put to the queue comes out of it".to_owned())
     }
 }
 

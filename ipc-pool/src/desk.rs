@@ -9,19 +9,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ipc_core::Segment;
+use ipc_core::{Segment, codec};
 use ipc_queue::Queue;
 
 use crate::board::{self, Note};
 use crate::builder::Settings;
 use crate::callbacks::Callbacks;
-use crate::clerk::Clerk;
+use crate::clerk::{self, Clerk};
 use crate::error::{PoolError, Refusal, TaskError};
-use crate::state::{Delivery, Results, State};
+use crate::state::{Delivery, Ended, Results, State};
 use crate::sys;
 use crate::task::{Task, Terms};
 use crate::wire::{self, Report};
-use crate::worker;
 
 thread_local! {
     /// For whose pool this thread is delivering results.
@@ -99,7 +98,7 @@ impl Desk {
     /// warden for the end.
     pub(crate) fn look_up(&self) {
         sys::signal(self.warden.as_fd());
-        self.report(&Report::NEWS);
+        self.wake_clerk();
     }
 
     /// Whether this thread is just delivering results of the pool, and not to be waited for.
@@ -152,11 +151,25 @@ impl Desk {
         Ok(())
     }
 
-    /// Puts a report of this process's own behind those of the workers.
-    pub(crate) fn report(&self, report: &Report) {
-        // Fails only if the queue is damaged, which whoever takes reports sees, too.
-        let _ = worker::put_report(&self.reports, report, &[]);
+    /// A worker has ended: that is heard behind all that it has reported. It does not go through the queue, where
+    /// workers could take it away or say so of others.
+    pub(crate) fn report_end(&self, place: u32, generation: u64) {
+        let behind = self.reports.len();
+        self.lock().ended.push(Ended { place, generation, behind });
+        self.wake_clerk();
+    }
+
+    /// Has whoever takes reports look up.
+    pub(crate) fn wake_clerk(&self) {
+        self.put_news();
         self.clerk.call();
+    }
+
+    /// Puts a report of nobody. Who takes reports looks up by itself now and then, so that it may fail, or be lost.
+    pub(crate) fn put_news(&self) {
+        let mut bytes = Vec::new();
+        codec::encode(&Report::NEWS, &mut bytes).expect("a report has no handles and no maps");
+        let _ = self.reports.put_bytes_timeout(&bytes, clerk::LOOK);
     }
 
     /// Tells those who wait.

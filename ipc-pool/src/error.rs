@@ -144,6 +144,9 @@ pub enum PoolError {
         /// What became of the last one.
         last: String,
     },
+    /// Somebody has spoilt the memory in which the workers report, so that nothing can be known of them; the text says
+    /// what is wrong with it. They were killed.
+    Damaged(String),
     /// The system said no.
     System(ipc_core::Error),
 }
@@ -175,6 +178,7 @@ impl fmt::Display for PoolError {
             PoolError::CrashLoop { workers, last } => {
                 write!(f, "{workers} workers in a row ended before they were ready; the last one {last}")
             }
+            PoolError::Damaged(why) => write!(f, "the memory in which the workers report is damaged: {why}"),
             PoolError::System(error) => error.fmt(f),
         }
     }

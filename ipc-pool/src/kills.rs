@@ -21,7 +21,7 @@ use crate::member::Member;
 use crate::pack::{Packed, pack};
 use crate::state::{Results, State};
 use crate::task::{CallInfo, Sink, Terms};
-use crate::wire::{self, Report, What};
+use crate::wire::{self, Report};
 use crate::worker::{Start, Worker};
 
 /// Kills at every so many instructions, or at as many as this variable of the environment says. Without optimisation
@@ -105,7 +105,7 @@ impl Scene {
         let mut fates: [Vec<bool>; MOST] = Default::default();
         hear_all(&self.desk, &mut fates);
         let mut state = self.desk.lock();
-        state.hear(0, 1, What::Ended, 0..0);
+        state.hear_end(0, 1);
         note_fates(&mut state, &mut fates, &[]);
         let left = state.unsettled();
         drop(state);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use ipc_core::Cause;
 use ipc_core::transfer::Parcel;
 use ipc_process::{Child, Process};
-use ipc_queue::Queue;
+use ipc_queue::{PutTimeoutError, Queue};
 
 use crate::board::Note;
 use crate::error::{Death, TaskError};
@@ -132,8 +132,16 @@ impl Member {
         } else {
             task.parcel.bytes()
         };
-        if let Err(error) = self.orders.put_bytes(order) {
-            return Sent::Never(task, error.to_string());
+        match self.orders.put_bytes_timeout(order, STALLED) {
+            Ok(()) => {}
+            Err(PutTimeoutError::Fault(_, error)) if !matches!(error.cause(), Cause::Damaged { .. }) => {
+                return Sent::Never(task, error.to_string());
+            }
+            // It has spoilt its own queue.
+            Err(_) => {
+                self.condemn(None);
+                return Sent::Later(task);
+            }
         }
         if task.is_large() {
             // What is before it in the socket is skipped on the way to it.
@@ -192,8 +200,8 @@ impl Member {
     }
 
     fn put_stop(&self) {
-        if self.orders.put_bytes(&Order::STOP.to_bytes()).is_err() {
-            // There is no memory for it. It has nothing that is not given to another.
+        if self.orders.put_bytes_timeout(&Order::STOP.to_bytes(), STALLED).is_err() {
+            // There is no memory for it, or the queue is spoilt. It has nothing that is not given to another.
             self.kill();
         }
     }
@@ -204,7 +212,7 @@ impl Member {
             return;
         }
         if let Some(skip) = self.skip.take()
-            && self.orders.put_bytes(&skip).is_ok()
+            && self.orders.put_bytes_timeout(&skip, STALLED).is_ok()
         {
             self.skips += 1;
         }
@@ -216,7 +224,7 @@ impl Member {
         let mut stops = false;
         let mut tries = 0;
         self.is_getting = false;
-        while back.len() < count {
+        while back.len() < count && tries <= TRIES {
             let mut head = [0; ORDER];
             if self.orders.try_get_bytes_with(|bytes| bytes.read_at(0, &mut head)).is_err() {
                 // It may be getting something itself just now; or be stopped within that.
@@ -228,8 +236,12 @@ impl Member {
                 thread::yield_now();
                 continue;
             }
-            let Some((order, _)) = Order::parse(&head) else { continue };
+            let Some((order, _)) = Order::parse(&head) else {
+                tries += 1;
+                continue;
+            };
             if order.flags & SKIP != 0 {
+                tries += 1;
                 self.skip = Some(head);
                 self.skips = self.skips.saturating_sub(1);
                 continue;
@@ -245,6 +257,8 @@ impl Member {
                     self.skip = Some(task.skip());
                 }
                 back.push(task);
+            } else {
+                tries += 1;
             }
         }
         self.put_skip();

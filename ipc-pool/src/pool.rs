@@ -18,7 +18,6 @@ use crate::insights::{Insights, WorkerInsights};
 use crate::result::AsyncResult;
 use crate::state::Phase;
 use crate::stream::Imap;
-use crate::wire::Report;
 use crate::{clerk, warden};
 
 /// Worker processes that run functions.
@@ -98,7 +97,7 @@ impl Pool {
             state.is_finished = !has_clerk;
         });
         // It sees that there is nobody left.
-        self.desk.report(&Report::NEWS);
+        self.desk.wake_clerk();
     }
 
     fn start_thread(&self, name: &str, run: fn(&Arc<Desk>)) -> Result<(), PoolError> {

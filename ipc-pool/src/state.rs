@@ -55,6 +55,14 @@ pub(crate) struct Seat {
     pub(crate) not_before: Instant,
 }
 
+/// A worker that has ended.
+pub(crate) struct Ended {
+    pub(crate) place: u32,
+    pub(crate) generation: u64,
+    /// So many reports come before that.
+    pub(crate) behind: usize,
+}
+
 /// Results for somebody, told when the state is not locked.
 pub(crate) struct Delivery {
     pub(crate) sink: Arc<dyn Sink>,
@@ -82,6 +90,8 @@ pub(crate) struct State {
     crashes: u32,
     /// Workers in a row that died without having done anything.
     barren: u32,
+    /// Workers that have ended, which is to be heard yet.
+    pub(crate) ended: Vec<Ended>,
     /// When the warden looks at the clock.
     pub(crate) timer: Option<Instant>,
     /// The timer was set to an earlier time, or there is something else to see for the warden.
@@ -110,6 +120,7 @@ impl State {
             typical: AHEAD,
             crashes: 0,
             barren: 0,
+            ended: Vec::new(),
             timer: None,
             calls_warden: false,
             is_news: false,
@@ -160,7 +171,8 @@ impl State {
     /// Whether no reports are to be expected.
     pub(crate) fn is_idle(&self) -> bool {
         let is_ready = |seat: &Seat| seat.member.as_ref().is_some_and(|member| member.ready_after.is_some());
-        matches!(self.phase, Phase::Open) && self.unsettled() == 0 && self.seats.iter().all(is_ready)
+        let is_quiet = self.unsettled() == 0 && self.ended.is_empty();
+        matches!(self.phase, Phase::Open) && is_quiet && self.seats.iter().all(is_ready)
     }
 
     /// Whether empty seats are to be filled.
@@ -262,7 +274,13 @@ impl State {
             What::Done { number, items, busy, fetch } => {
                 self.done(place as usize, number, items, busy, fetch, results);
             }
-            What::Ended => self.bury(place as usize),
+        }
+    }
+
+    /// Hears that a worker has ended, after all it reported was heard.
+    pub(crate) fn hear_end(&mut self, place: u32, generation: u64) {
+        if self.seats.get(place as usize).is_some_and(|seat| seat.generation == generation) {
+            self.bury(place as usize);
         }
     }
 

@@ -13,7 +13,6 @@ use crate::desk::Desk;
 use crate::error::PoolError;
 use crate::member::Member;
 use crate::sys;
-use crate::wire::{Report, What};
 use crate::worker::{self, Start};
 
 /// A worker whose end nobody has seen yet.
@@ -52,7 +51,7 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
         drop(state);
         if is_over {
             // The clerk has seen it, or sees it when it looks.
-            desk.report(&Report::NEWS);
+            desk.wake_clerk();
             return;
         }
         let now = Instant::now();
@@ -81,8 +80,7 @@ pub(crate) fn look_after(desk: &Arc<Desk>) {
                 continue;
             }
             let Watched { place, generation, .. } = *watched;
-            // Behind all that the worker has reported.
-            desk.report(&Report { place, generation, what: What::Ended });
+            desk.report_end(place, generation);
             reported.push((place, generation));
         }
     }

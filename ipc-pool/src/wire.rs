@@ -84,7 +84,7 @@ pub(crate) struct Report {
 
 impl Report {
     /// Of nobody: wakes the one who takes reports.
-    pub(crate) const NEWS: Report = Report { place: u32::MAX, generation: 0, what: What::Ended };
+    pub(crate) const NEWS: Report = Report { place: u32::MAX, generation: 0, what: What::Skipped };
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -97,8 +97,6 @@ pub(crate) enum What {
     NotReady(Failure),
     /// Results of that many items, from that number on, follow or are in the socket. It took so many nanoseconds.
     Done { number: u64, items: u32, busy: u64, fetch: bool },
-    /// It has ended. Told by the parent itself, behind all that the worker had to say.
-    Ended,
 }
 
 /// Why an item has no result, as its worker says.

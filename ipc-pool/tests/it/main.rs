@@ -2,6 +2,7 @@
 
 mod apply;
 mod cancelling;
+mod damage;
 mod deaths;
 mod endings;
 mod failures;
