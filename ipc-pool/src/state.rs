@@ -297,7 +297,7 @@ impl State {
         let sink = Arc::clone(&task.call.sink);
         self.out.push(Delivery { sink, index: task.index + task.done as usize, items, results });
         task.done += items;
-        member.busy += busy;
+        member.busy = member.busy.saturating_add(busy);
         let task_is_over = task.done == task.items;
         let slow =
             SlowTask { function: task.call.name, index: task.index, took: Duration::from_nanos(busy), pid };
@@ -307,7 +307,7 @@ impl State {
             member.tasks += 1;
             member.put_skip();
         }
-        self.typical = (self.typical * 7 + busy) / 8;
+        self.typical = self.typical.saturating_mul(7).saturating_add(busy) / 8;
         self.barren = 0;
         if self.slowest.len() < SLOWEST || self.slowest.last().is_some_and(|last| last.took < slow.took) {
             let at = self.slowest.partition_point(|other| other.took >= slow.took);

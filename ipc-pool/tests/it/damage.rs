@@ -129,3 +129,19 @@ fn a_worker_cannot_say_that_another_has_ended() {
     drop_in_time(pool);
     assert!(workers.iter().all(|worker| !worker.is_alive()), "a worker is left");
 }
+
+#[test]
+fn how_long_a_worker_says_it_took_may_be_any_number() {
+    let pool = Pool::new(1).unwrap();
+    let forge = || {
+        for number in 0..10 {
+            let what = What::Done { number, items: 1, busy: u64::MAX, fetch: false };
+            put_everywhere(&Report { place: 0, generation: 1, what });
+        }
+    };
+    let results: Vec<_> = (0..10).map(|_| pool.apply_async(forge, ())).collect();
+    for result in results.into_iter().flatten() {
+        let _ = get(&result);
+    }
+    drop_in_time(pool);
+}
