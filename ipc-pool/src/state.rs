@@ -88,6 +88,8 @@ pub(crate) struct State {
     pub(crate) typical: u64,
     /// Workers in a row that died before they were ready.
     crashes: u32,
+    /// Workers in a row that could not be started.
+    refusals: u32,
     /// Workers in a row that died without having done anything.
     barren: u32,
     /// Workers that have ended, which is to be heard yet.
@@ -119,6 +121,7 @@ impl State {
             functions,
             typical: AHEAD,
             crashes: 0,
+            refusals: 0,
             barren: 0,
             ended: Vec::new(),
             timer: None,
@@ -263,7 +266,7 @@ impl State {
         match what {
             What::Ready => {
                 member.ready();
-                self.crashes = 0;
+                (self.crashes, self.refusals) = (0, 0);
                 self.is_news = true;
             }
             What::Skipped => {
@@ -408,13 +411,13 @@ impl State {
         }
     }
 
-    /// A worker could not be started.
+    /// A worker could not be started: it is tried again, ever more slowly, unless there is no other.
     pub(crate) fn not_started(&mut self, place: usize, error: PoolError) {
-        self.crashes += 1;
-        if self.crashes >= CRASHES {
+        self.refusals = self.refusals.saturating_add(1);
+        if self.refusals >= CRASHES && self.members().next().is_none() {
             return self.fail(error);
         }
-        self.seats[place].not_before = Instant::now() + Duration::from_millis(1 << self.crashes);
+        self.seats[place].not_before = Instant::now() + Duration::from_millis(1 << self.refusals.min(10));
     }
 
     /// There will be no more workers: nothing that waits is done any more.
@@ -492,5 +495,32 @@ impl State {
         }
         back.into_iter().rev().for_each(|task| self.pending.push_front(task));
         goes_on
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ipc_core::transfer;
+    use ipc_queue::Queue;
+
+    use super::*;
+    use crate::board;
+
+    #[test]
+    fn a_pool_whose_workers_cannot_be_replaced_fails_only_if_none_is_left() {
+        let board = board::create(2).unwrap();
+        let notes = (0..2).map(|place| Note::new(&board, place).unwrap());
+        let mut state = State::new(notes.collect(), Vec::new());
+        let (socket, _theirs) = transfer::channel().unwrap();
+        state.seats[0].member = Some(Member::new(Queue::unbounded().unwrap(), socket, None));
+        for _ in 0..100 {
+            let now = Instant::now();
+            state.not_started(1, PoolError::Start("not now".to_owned()));
+            assert!(matches!(state.phase, Phase::Open));
+            assert!(state.seats[1].not_before > now, "it is tried again at once");
+        }
+        state.seats[0].member = None;
+        state.not_started(1, PoolError::Start("not now".to_owned()));
+        assert!(matches!(state.phase, Phase::Failed(_)));
     }
 }
