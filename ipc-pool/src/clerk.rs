@@ -20,8 +20,8 @@ const BATCH: usize = 64;
 /// Who takes reports looks up so often even if none comes: workers can spoil the queue through which it would be woken.
 pub(crate) const LOOK: Duration = Duration::from_millis(70);
 /// So often in a row nothing comes, not even what was put by the parent itself: then the queue is spoilt, or a worker is
-/// stopped within its lock.
-const MISSES: u32 = 20;
+/// stopped within its lock. It takes four seconds and more, so that a machine that is merely busy is not taken for that.
+const MISSES: u32 = 60;
 
 /// Who takes reports.
 #[derive(Default)]
