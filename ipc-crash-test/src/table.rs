@@ -8,7 +8,7 @@ use crate::case::{Case, RECOVERY};
 use crate::report::{Failure, FailureKind, Report, WalkEnd, markdown_table};
 
 /// Without optimisation everything is ten times as long.
-const COARSER: u64 = if cfg!(debug_assertions) { 101 } else { 5 };
+const COARSER: u64 = if cfg!(debug_assertions) { 301 } else { 5 };
 
 /// As a test: runs the cases whose name begins with that, killed at a few instructions only.
 ///

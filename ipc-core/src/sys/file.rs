@@ -45,10 +45,22 @@ pub(crate) fn seal_size(fd: BorrowedFd<'_>, growable: bool) -> Result<(), Errno>
     rustix::fs::fcntl_add_seals(fd, SealFlags::SHRINK | SealFlags::SEAL | fixed)
 }
 
-/// The file can never change again.
+/// The file can never change again. Nobody writes to it.
 pub(crate) fn seal_contents(fd: BorrowedFd<'_>) -> Result<(), Errno> {
-    rustix::fs::fcntl_add_seals(fd, SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL)
+    let seals = SealFlags::SHRINK | SealFlags::GROW | SealFlags::WRITE | SealFlags::SEAL;
+    let mut tries = 0;
+    loop {
+        match rustix::fs::fcntl_add_seals(fd, seals) {
+            // The kernel itself still has hold of a page, as it does for a moment after a write: it waits for that, but on a
+            // busy machine not for long enough.
+            Err(Errno::BUSY) if tries < SEAL_TRIES => tries += 1,
+            result => return result,
+        }
+    }
 }
+
+/// Each waits for some tenths of a second.
+const SEAL_TRIES: u32 = 50;
 
 /// Whether the file can never be cut off.
 pub(crate) fn cannot_shrink(fd: BorrowedFd<'_>) -> bool {
