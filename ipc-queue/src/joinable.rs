@@ -21,10 +21,11 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::core::Patient;
-use crate::error::{GetError, GetTimeoutError, PutError, PutTimeoutError, TryGetError, TryPutError};
+use crate::error::PutError;
 use crate::layout::UNBOUNDED;
 use crate::refused::{GetRefused, PutRefused};
 use crate::values::{Scratch, encode_part, fault};
+use crate::verbs::{get_ways, next, put_ways};
 
 use self::core::Core;
 pub use self::job::{Job, Receipt};
@@ -234,45 +235,7 @@ impl<T> JoinableQueue<T> {
 }
 
 impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
-    /// Puts a value, waiting for room.
-    ///
-    /// # Errors
-    /// With the value in them: the queue is closed; the value cannot be encoded; no memory left, with both sizes.
-    pub fn put(&self, value: T) -> Result<(), PutError<T>> {
-        self.put_with(value, Patient::Until(None)).map_err(|(value, refused)| refused.put(value))
-    }
-
-    /// Puts a value if there is room.
-    ///
-    /// # Errors
-    /// As [`put`](JoinableQueue::put), or that the queue is full.
-    #[doc(alias = "put_nowait")]
-    pub fn try_put(&self, value: T) -> Result<(), TryPutError<T>> {
-        self.put_with(value, Patient::Not).map_err(|(value, refused)| refused.try_put(value))
-    }
-
-    /// Puts a value, waiting for room at most that long.
-    ///
-    /// # Errors
-    /// As [`put`](JoinableQueue::put), or that there was no room.
-    #[doc(alias = "put")]
-    pub fn put_timeout(&self, value: T, timeout: Duration) -> Result<(), PutTimeoutError<T>> {
-        self.put_until(value, ipc_core::deadline(timeout))
-    }
-
-    /// Puts a value, waiting for room at most until then.
-    ///
-    /// # Errors
-    /// As [`put_timeout`](JoinableQueue::put_timeout).
-    #[doc(alias = "put")]
-    pub fn put_deadline(&self, value: T, deadline: Instant) -> Result<(), PutTimeoutError<T>> {
-        self.put_until(value, Some(deadline))
-    }
-
-    fn put_until(&self, value: T, deadline: Option<Instant>) -> Result<(), PutTimeoutError<T>> {
-        let put = self.put_with(value, Patient::Until(deadline));
-        put.map_err(|(value, refused)| refused.put_timeout(value))
-    }
+    put_ways!();
 
     fn put_with(&self, value: T, patient: Patient) -> Result<(), (T, PutRefused)> {
         let mut bytes = Scratch::new();
@@ -311,45 +274,10 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
         }
     }
 
-    /// Gets the next job, waiting for one.
-    ///
-    /// # Errors
-    /// [`Closed`](GetError::Closed) when nothing is left, nobody has a job that may come back, and nothing will come. An
-    /// item that cannot be decoded is an error, and goes to the [rejected](JoinableQueue::rejected); the next may be
-    /// fine.
-    pub fn get(&self) -> Result<Job<T>, GetError> {
-        self.get_with(Patient::Until(None)).map_err(GetRefused::get)
-    }
-
-    /// Gets the next job if there is one.
-    ///
-    /// # Errors
-    /// As [`get`](JoinableQueue::get), or that the queue is empty.
-    #[doc(alias = "get_nowait")]
-    pub fn try_get(&self) -> Result<Job<T>, TryGetError> {
-        self.get_with(Patient::Not).map_err(GetRefused::try_get)
-    }
-
-    /// Gets the next job, waiting for one at most that long.
-    ///
-    /// # Errors
-    /// As [`get`](JoinableQueue::get), or that none came.
-    #[doc(alias = "get")]
-    pub fn get_timeout(&self, timeout: Duration) -> Result<Job<T>, GetTimeoutError> {
-        self.get_until(ipc_core::deadline(timeout))
-    }
-
-    /// Gets the next job, waiting for one at most until then.
-    ///
-    /// # Errors
-    /// As [`get_timeout`](JoinableQueue::get_timeout).
-    #[doc(alias = "get")]
-    pub fn get_deadline(&self, deadline: Instant) -> Result<Job<T>, GetTimeoutError> {
-        self.get_until(Some(deadline))
-    }
-
-    fn get_until(&self, deadline: Option<Instant>) -> Result<Job<T>, GetTimeoutError> {
-        self.get_with(Patient::Until(deadline)).map_err(GetRefused::get_timeout)
+    get_ways! {
+        Job<T>,
+        "[`Closed`](crate::GetError::Closed) when nothing is left, nobody has a job that may come back, and nothing will"
+        "come. An item that cannot be decoded goes to the [rejected](JoinableQueue::rejected); the next may be fine."
     }
 
     fn get_with(&self, patient: Patient) -> Result<Job<T>, GetRefused> {
@@ -369,7 +297,7 @@ impl<T: Serialize + DeserializeOwned> JoinableQueue<T> {
     /// What there is to do, one after the other, waiting for more, until the queue is closed and everything done. An item
     /// that cannot be decoded is an error, and the next may be fine.
     pub fn iter(&self) -> impl Iterator<Item = Result<Job<T>>> {
-        iter::from_fn(|| crate::verbs::next(self.get()))
+        iter::from_fn(|| next(self.get()))
     }
 
     /// The items that will not be handed out again: they could not be decoded, or came back too often. They stay in the

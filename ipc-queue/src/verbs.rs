@@ -13,9 +13,9 @@ pub(crate) fn next<T>(got: Result<T, GetError>) -> Option<Result<T>> {
     }
 }
 
-/// What can be put where there is a `core`; `$gone` says, for `&self`, how to tell that nobody will get it.
-macro_rules! put_verbs {
-    ($gone:expr) => {
+/// The four ways to put a value, for a type with a `put_with`.
+macro_rules! put_ways {
+    () => {
         /// Puts a value, waiting for room.
         ///
         /// # Errors
@@ -59,6 +59,14 @@ macro_rules! put_verbs {
             let put = self.put_with(value, $crate::core::Patient::Until(deadline));
             put.map_err(|(value, refused)| refused.put_timeout(value))
         }
+    };
+}
+pub(crate) use put_ways;
+
+/// What can be put where there is a `core`; `$gone` says, for `&self`, how to tell that nobody will get it.
+macro_rules! put_verbs {
+    ($gone:expr) => {
+        $crate::verbs::put_ways!();
 
         #[inline]
         fn put_with(
@@ -85,16 +93,15 @@ macro_rules! put_verbs {
 }
 pub(crate) use put_verbs;
 
-/// What can be got where there is a `core`; `$gone` says, for `&self`, how to tell that nobody will put anything.
-macro_rules! get_verbs {
-    ($gone:expr) => {
+/// The four ways to get an `$item`, for a type with a `get_with`; `$errors` says what is wrong if there is none.
+macro_rules! get_ways {
+    ($item:ty, $($errors:literal)*) => {
         /// Gets the next item, waiting for one.
         ///
         /// # Errors
-        /// [`Closed`](crate::GetError::Closed) when nothing is left and nothing will come. An item that cannot be decoded
-        /// is an error, and gone; the next may be fine.
+        $(#[doc = $errors])*
         #[inline]
-        pub fn get(&self) -> Result<T, $crate::GetError> {
+        pub fn get(&self) -> Result<$item, $crate::GetError> {
             self.get_with($crate::core::Patient::Until(None)).map_err($crate::refused::GetRefused::get)
         }
 
@@ -104,7 +111,7 @@ macro_rules! get_verbs {
         /// As [`get`](Self::get), or that the queue is empty.
         #[inline]
         #[doc(alias = "get_nowait")]
-        pub fn try_get(&self) -> Result<T, $crate::TryGetError> {
+        pub fn try_get(&self) -> Result<$item, $crate::TryGetError> {
             self.get_with($crate::core::Patient::Not).map_err($crate::refused::GetRefused::try_get)
         }
 
@@ -113,7 +120,7 @@ macro_rules! get_verbs {
         /// # Errors
         /// As [`get`](Self::get), or that none came.
         #[doc(alias = "get")]
-        pub fn get_timeout(&self, timeout: Duration) -> Result<T, $crate::GetTimeoutError> {
+        pub fn get_timeout(&self, timeout: Duration) -> Result<$item, $crate::GetTimeoutError> {
             self.get_until(ipc_core::deadline(timeout))
         }
 
@@ -122,13 +129,25 @@ macro_rules! get_verbs {
         /// # Errors
         /// As [`get_timeout`](Self::get_timeout).
         #[doc(alias = "get")]
-        pub fn get_deadline(&self, deadline: Instant) -> Result<T, $crate::GetTimeoutError> {
+        pub fn get_deadline(&self, deadline: Instant) -> Result<$item, $crate::GetTimeoutError> {
             self.get_until(Some(deadline))
         }
 
-        fn get_until(&self, deadline: Option<Instant>) -> Result<T, $crate::GetTimeoutError> {
+        fn get_until(&self, deadline: Option<Instant>) -> Result<$item, $crate::GetTimeoutError> {
             self.get_with($crate::core::Patient::Until(deadline))
                 .map_err($crate::refused::GetRefused::get_timeout)
+        }
+    };
+}
+pub(crate) use get_ways;
+
+/// What can be got where there is a `core`; `$gone` says, for `&self`, how to tell that nobody will put anything.
+macro_rules! get_verbs {
+    ($gone:expr) => {
+        $crate::verbs::get_ways! {
+            T,
+            "[`Closed`](crate::GetError::Closed) when nothing is left and nothing will come. An item that cannot be decoded"
+            "is an error, and gone; the next may be fine."
         }
 
         #[inline]
