@@ -5,21 +5,20 @@ mod many;
 
 use std::any::type_name;
 use std::borrow::Borrow;
-use std::cell::Cell;
 use std::fmt;
 use std::marker::PhantomData;
 
-use ipc_core::codec::{self, CodecError};
 use ipc_core::{Result, Segment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::map::Key;
-use crate::object::{Object, codec_error, handle, within};
+use crate::object::{Object, handle};
 use crate::stats::Stats;
 use crate::store::{Size, Store};
-use crate::table::{Found, read_value};
+use crate::table::{Found, domain_of, read_value};
 use crate::transaction::Transaction;
+use crate::values::Scratch;
 
 /// A dictionary that processes share: any serde types, changed by any number of processes at once.
 ///
@@ -53,29 +52,6 @@ use crate::transaction::Transaction;
 pub struct Dict<K, V> {
     pub(crate) object: Object,
     marker: PhantomData<fn(K) -> V>,
-}
-
-thread_local! {
-    /// Memory that each thread keeps for encoded keys and values.
-    static SCRATCH: Cell<[Vec<u8>; 2]> = const { Cell::new([Vec::new(), Vec::new()]) };
-}
-
-/// Memory up to this many bytes is kept.
-const KEPT: usize = 1 << 20;
-
-/// Runs `f` with two buffers, the first empty. A value's own code may run meanwhile, and use a dictionary in turn: it gets
-/// others.
-#[inline]
-pub(crate) fn with_scratch<R>(f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> R) -> R {
-    SCRATCH.with(|scratch| {
-        let [mut one, mut other] = scratch.take();
-        one.clear();
-        let result = f(&mut one, &mut other);
-        if one.capacity() <= KEPT && other.capacity() <= KEPT {
-            scratch.set([one, other]);
-        }
-        result
-    })
 }
 
 handle!(Dict<K, V>);
@@ -180,27 +156,6 @@ impl<K, V> Dict<K, V> {
 }
 
 impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
-    fn encode<T: Serialize + ?Sized>(&self, what: &str, value: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        let encoded = within(self.store(), || codec::encode(value, bytes));
-        encoded.map_err(|error: CodecError| codec_error("encode", what, self.store(), error))
-    }
-
-    fn decode<T: DeserializeOwned>(&self, what: &str, bytes: &[u8]) -> Result<T> {
-        let decoded = within(self.store(), || codec::decode_all(bytes));
-        decoded.map_err(|error: CodecError| codec_error("decode", what, self.store(), error))
-    }
-
-    /// Runs `f` with the key's bytes, which it may add a value to, and another buffer.
-    fn with_key<Q, R>(&self, key: &Q, f: impl FnOnce(&mut Vec<u8>, &mut Vec<u8>) -> Result<R>) -> Result<R>
-    where
-        Q: Serialize + ?Sized,
-    {
-        with_scratch(|bytes, other| {
-            self.encode("a key", key, bytes)?;
-            f(bytes, other)
-        })
-    }
-
     /// The key's value.
     ///
     /// # Errors
@@ -210,10 +165,12 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         K: Borrow<Q>,
         Q: Serialize + ?Sized,
     {
-        self.with_key(key, |bytes, found| {
-            let start = self.object.get_bytes(Key::new(self.store(), bytes), found)?;
-            start.map(|start| self.decode("a value", &found[start..])).transpose()
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        self.object.encode("a key", key, encoded)?;
+        match self.object.get_bytes(Key::new(self.store(), encoded), read)? {
+            Some(start) => self.object.decode("a value", &read[start..]).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Whether there is an entry with that key.
@@ -226,57 +183,55 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         K: Borrow<Q>,
         Q: Serialize + ?Sized,
     {
-        self.with_key(key, |bytes, found| {
-            self.object.get_bytes(Key::new(self.store(), bytes), found).map(|start| start.is_some())
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        self.object.encode("a key", key, encoded)?;
+        Ok(self.object.get_bytes(Key::new(self.store(), encoded), read)?.is_some())
     }
 
-    /// The value that was found, out of a transaction that holds the lock.
-    fn value(&self, found: Found, buffer: &mut Vec<u8>) -> Result<Option<V>> {
+    /// The value that was found.
+    #[inline]
+    fn value(&self, transaction: &Transaction<'_>, found: Found, read: &mut Vec<u8>) -> Result<Option<V>> {
         match found {
             Found::Entry(_, entry) => {
-                let start = read_value(self.segment(), entry, buffer)?;
-                self.decode("a value", &buffer[start..]).map(Some)
+                let start = read_value(self.segment(), entry, read)?;
+                transaction.run(|| self.object.decode("a value", &read[start..]).map(Some))?
             }
             Found::Free(_) => Ok(None),
         }
     }
 
-    /// Within the lock of the key's domain.
-    fn change<Q, R>(
-        &self,
-        key: &Q,
-        f: impl FnOnce(Transaction<'_>, Found, Entry<'_>) -> Result<R>,
-    ) -> Result<R>
+    /// Encodes the key, and locks its domain; with what is found there, and the key's hash.
+    #[inline]
+    fn lock<Q>(&self, key: &Q, encoded: &mut Vec<u8>) -> Result<(Transaction<'_>, Found, u64)>
     where
         Q: Serialize + ?Sized,
     {
-        self.with_key(key, |bytes, buffer| {
-            let key = Key::new(self.store(), bytes);
-            let (hash, domain, len) = (key.hash, key.domain(), bytes.len());
-            let transaction = self.object.lock_key(key)?;
-            let found = self.object.find_in(&transaction, key)?;
-            f(transaction, found, Entry { bytes, buffer, hash, domain, len })
-        })
+        self.object.encode("a key", key, encoded)?;
+        let key = Key::new(self.store(), encoded);
+        let transaction = self.object.lock_key(key)?;
+        let found = self.object.find_in(&transaction, key)?;
+        Ok((transaction, found, key.hash))
     }
 
-    /// Writes the value, or takes the entry away.
+    /// Writes the value, which is encoded behind the key, or takes the entry away.
+    #[inline]
     fn store_value(
         &self,
         transaction: &mut Transaction<'_>,
         found: Found,
-        entry: &mut Entry<'_>,
+        hash: u64,
+        encoded: &mut Vec<u8>,
         value: Option<&V>,
     ) -> Result<()> {
-        let Entry { bytes, hash, domain, len, .. } = entry;
-        let part = self.object.part(*domain);
+        let (domain, key) = (domain_of(hash), encoded.len());
+        let part = self.object.part(domain);
         match (value, found) {
             (Some(value), _) => {
                 // It may be anybody's code, and takes as long as it takes.
-                transaction.run(|| self.encode("a value", value, bytes))??;
-                transaction.put(part, *domain, *hash, (bytes, *len), found)
+                transaction.run(|| self.object.encode("a value", value, encoded))??;
+                transaction.put(part, domain, hash, (encoded, key), found)
             }
-            (None, Found::Entry(slot, old)) => transaction.remove(part, *domain, slot, old),
+            (None, Found::Entry(slot, old)) => transaction.remove(part, domain, slot, old),
             (None, Found::Free(_)) => Ok(()),
         }
     }
@@ -287,23 +242,25 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     /// See [`Dict`]; the old value stays then.
     #[doc(alias = "__setitem__")]
     pub fn insert(&self, key: K, value: V) -> Result<Option<V>> {
-        with_scratch(|bytes, buffer| {
-            self.encode("a key", &key, bytes)?;
-            let len = bytes.len();
-            self.encode("a value", &value, bytes)?;
-            let hash = self.store().hash(&bytes[..len]);
-            let key = Key { bytes: &bytes[..len], hash };
-            let domain = key.domain();
-            let mut transaction = self.object.lock_key(key)?;
-            let found = self.object.find_in(&transaction, key)?;
-            let old = match found {
-                Found::Entry(_, entry) => Some(read_value(self.segment(), entry, buffer)?),
-                Found::Free(_) => None,
-            };
-            transaction.put(self.object.part(domain), domain, hash, (bytes, len), found)?;
-            transaction.commit()?;
-            old.map(|start| self.decode("a value", &buffer[start..])).transpose()
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        self.object.encode("a key", &key, encoded)?;
+        let len = encoded.len();
+        self.object.encode("a value", &value, encoded)?;
+        let key = Key::new(self.store(), &encoded[..len]);
+        let domain = key.domain();
+        let mut transaction = self.object.lock_key(key)?;
+        let found = self.object.find_in(&transaction, key)?;
+        let old = match found {
+            Found::Entry(_, entry) => Some(read_value(self.segment(), entry, read)?),
+            Found::Free(_) => None,
+        };
+        transaction.put(self.object.part(domain), domain, key.hash, (encoded, len), found)?;
+        transaction.commit()?;
+        // Only now, so that nobody waits for it.
+        match old {
+            Some(start) => self.object.decode("a value", &read[start..]).map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Takes the entry away; its value, if there was one.
@@ -317,12 +274,12 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         K: Borrow<Q>,
         Q: Serialize + ?Sized,
     {
-        self.change(key, |mut transaction, found, mut entry| {
-            let old = self.value(found, entry.buffer)?;
-            self.store_value(&mut transaction, found, &mut entry, None)?;
-            transaction.commit()?;
-            Ok(old)
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        let (mut transaction, found, hash) = self.lock(key, encoded)?;
+        let old = self.value(&transaction, found, read)?;
+        self.store_value(&mut transaction, found, hash, encoded, None)?;
+        transaction.commit()?;
+        Ok(old)
     }
 
     /// Changes one entry in one step: `f` gets the value, or `None` if there is no such entry, and returns the new one, or
@@ -339,13 +296,13 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         K: Borrow<Q>,
         Q: Serialize + ?Sized,
     {
-        self.change(key, |mut transaction, found, mut entry| {
-            let old = self.value(found, entry.buffer)?;
-            let new = transaction.run(|| f(old))?;
-            self.store_value(&mut transaction, found, &mut entry, new.as_ref())?;
-            transaction.commit()?;
-            Ok(new)
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        let (mut transaction, found, hash) = self.lock(key, encoded)?;
+        let old = self.value(&transaction, found, read)?;
+        let new = transaction.run(|| f(old))?;
+        self.store_value(&mut transaction, found, hash, encoded, new.as_ref())?;
+        transaction.commit()?;
+        Ok(new)
     }
 
     /// The key's value; if there is none, it gets what `f` returns. One step, as [`update`](Dict::update).
@@ -357,15 +314,15 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         if let Some(value) = self.get(&key)? {
             return Ok(value);
         }
-        self.change(&key, |mut transaction, found, mut entry| {
-            if let Some(value) = self.value(found, entry.buffer)? {
-                return Ok(value);
-            }
-            let value = transaction.run(f)?;
-            self.store_value(&mut transaction, found, &mut entry, Some(&value))?;
-            transaction.commit()?;
-            Ok(value)
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        let (mut transaction, found, hash) = self.lock(&key, encoded)?;
+        if let Some(value) = self.value(&transaction, found, read)? {
+            return Ok(value);
+        }
+        let value = transaction.run(f)?;
+        self.store_value(&mut transaction, found, hash, encoded, Some(&value))?;
+        transaction.commit()?;
+        Ok(value)
     }
 
     /// If the key's value is `expected` (`None`: if there is no such entry), it becomes `new` (`None`: the entry is taken
@@ -380,33 +337,22 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         Q: Serialize + ?Sized,
     {
         let mut wanted = Vec::new();
-        expected.map(|value| self.encode("a value", value, &mut wanted)).transpose()?;
-        self.change(key, |mut transaction, found, mut entry| {
-            let is_as_expected = match found {
-                Found::Entry(_, old) => {
-                    let start = read_value(self.segment(), old, entry.buffer)?;
-                    expected.is_some() && entry.buffer[start..] == *wanted
-                }
-                Found::Free(_) => expected.is_none(),
-            };
-            if is_as_expected {
-                self.store_value(&mut transaction, found, &mut entry, new.as_ref())?;
-                transaction.commit()?;
+        expected.map(|value| self.object.encode("a value", value, &mut wanted)).transpose()?;
+        let Scratch { encoded, read } = &mut Scratch::new();
+        let (mut transaction, found, hash) = self.lock(key, encoded)?;
+        let is_as_expected = match found {
+            Found::Entry(_, old) => {
+                let start = read_value(self.segment(), old, read)?;
+                expected.is_some() && read[start..] == *wanted
             }
-            Ok(is_as_expected)
-        })
+            Found::Free(_) => expected.is_none(),
+        };
+        if is_as_expected {
+            self.store_value(&mut transaction, found, hash, encoded, new.as_ref())?;
+            transaction.commit()?;
+        }
+        Ok(is_as_expected)
     }
-}
-
-/// The entry that a change is about.
-struct Entry<'a> {
-    /// The key's bytes, where the value's are added.
-    bytes: &'a mut Vec<u8>,
-    buffer: &'a mut Vec<u8>,
-    hash: u64,
-    domain: usize,
-    /// How many bytes the key has.
-    len: usize,
 }
 
 impl<K, V> fmt::Debug for Dict<K, V> {

@@ -21,6 +21,7 @@ mod table;
 mod transaction;
 mod trash;
 mod value;
+mod values;
 
 pub use array::{Array, ArrayGuard, OwnerDied};
 pub use dict::Dict;

@@ -8,18 +8,17 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::{Bound, RangeBounds};
 
-use ipc_core::codec::{self, CodecError};
 use ipc_core::{Result, Segment};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::dict::with_scratch;
 use crate::error::IndexError;
 use crate::memory;
-use crate::object::{Object, codec_error, handle, within};
+use crate::object::{Object, handle};
 use crate::stats::Stats;
 use crate::store::{Size, Store};
 use crate::transaction::Transaction;
+use crate::values::Scratch;
 pub(crate) use vector::Vector;
 
 /// A list that processes share: any serde type, changed by any number of processes, one at a time.
@@ -188,21 +187,17 @@ impl<T> List<T> {
 
 impl<T: Serialize + DeserializeOwned> List<T> {
     fn encode(&self, value: &T, bytes: &mut Vec<u8>) -> Result<()> {
-        let encoded = within(self.store(), || codec::encode(value, bytes));
-        encoded.map_err(|error: CodecError| codec_error("encode", "an element", self.store(), error))
+        self.object.encode("an element", value, bytes)
     }
 
     fn decode(&self, bytes: &[u8]) -> Result<T> {
-        let decoded = within(self.store(), || codec::decode_all(bytes));
-        decoded.map_err(|error: CodecError| codec_error("decode", "an element", self.store(), error))
+        self.object.decode("an element", bytes)
     }
 
-    /// The element whose block is there, in a transaction that holds the lock.
-    fn at(&self, block: u64) -> Result<T> {
-        with_scratch(|bytes, _| {
-            self.object.read_element(block, bytes)?;
-            self.decode(bytes)
-        })
+    /// The element whose block is there.
+    fn at(&self, transaction: &Transaction<'_>, block: u64, read: &mut Vec<u8>) -> Result<T> {
+        self.object.read_element(block, read)?;
+        transaction.run(|| self.decode(read))?
     }
 
     /// The element at that index; `None` if there are not so many.
@@ -211,16 +206,15 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     /// See [`List`].
     #[doc(alias = "__getitem__")]
     pub fn get(&self, index: usize) -> Result<Option<T>> {
-        with_scratch(|bytes, _| {
-            let is_there = self.object.read_list(|vector| {
-                if index as u64 >= vector.len {
-                    return Ok(false);
-                }
-                let block = self.object.now(vector.slot(index as u64))?;
-                self.object.read_element(block, bytes).map(|()| true)
-            })?;
-            if is_there { self.decode(bytes).map(Some) } else { Ok(None) }
-        })
+        let mut scratch = Scratch::new();
+        let is_there = self.object.read_list(|vector| {
+            if index as u64 >= vector.len {
+                return Ok(false);
+            }
+            let block = self.object.now(vector.slot(index as u64))?;
+            self.object.read_element(block, &mut scratch.read).map(|()| true)
+        })?;
+        if is_there { self.decode(&scratch.read).map(Some) } else { Ok(None) }
     }
 
     /// Changes an element; the old one.
@@ -229,15 +223,14 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     /// See [`List`]; there are not so many.
     #[doc(alias = "__setitem__")]
     pub fn set(&self, index: usize, value: &T) -> Result<T> {
-        with_scratch(|bytes, _| {
-            self.encode(value, bytes)?;
-            let (mut transaction, vector) = self.object.lock_list(0)?;
-            let block = self.element(&transaction, vector, index)?;
-            let old = self.at(block)?;
-            self.object.replace(&mut transaction, vector.slot(index as u64), bytes)?;
-            transaction.commit()?;
-            Ok(old)
-        })
+        let Scratch { encoded, read } = &mut Scratch::new();
+        self.encode(value, encoded)?;
+        let (mut transaction, vector) = self.object.lock_list(0)?;
+        let block = self.element(&transaction, vector, index)?;
+        let old = self.at(&transaction, block, read)?;
+        self.object.replace(&mut transaction, vector.slot(index as u64), encoded)?;
+        transaction.commit()?;
+        Ok(old)
     }
 
     /// Changes an element in one step; what `f` returns. For `f`, all holds that is said at
@@ -246,15 +239,15 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     /// # Errors
     /// See [`List`]; there are not so many.
     pub fn update<R>(&self, index: usize, f: impl FnOnce(&mut T) -> R) -> Result<R> {
+        let Scratch { encoded, read } = &mut Scratch::new();
         let (mut transaction, vector) = self.object.lock_list(0)?;
         let block = self.element(&transaction, vector, index)?;
-        let mut value = self.at(block)?;
-        let mut bytes = Vec::new();
+        let mut value = self.at(&transaction, block, read)?;
         let result = transaction.run(|| {
             let result = f(&mut value);
-            self.encode(&value, &mut bytes).map(|()| result)
+            self.encode(&value, encoded).map(|()| result)
         })??;
-        self.object.replace(&mut transaction, vector.slot(index as u64), &bytes)?;
+        self.object.replace(&mut transaction, vector.slot(index as u64), encoded)?;
         transaction.commit()?;
         Ok(result)
     }
@@ -265,12 +258,11 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     /// See [`List`].
     #[doc(alias = "append")]
     pub fn push(&self, value: &T) -> Result<()> {
-        with_scratch(|bytes, _| {
-            self.encode(value, bytes)?;
-            let (mut transaction, vector) = self.object.lock_list(0)?;
-            self.object.push(&mut transaction, vector, bytes)?;
-            transaction.commit()
-        })
+        let Scratch { encoded, .. } = &mut Scratch::new();
+        self.encode(value, encoded)?;
+        let (mut transaction, vector) = self.object.lock_list(0)?;
+        self.object.push(&mut transaction, vector, encoded)?;
+        transaction.commit()
     }
 
     /// Takes the last element away.
@@ -283,7 +275,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
             return Ok(None);
         }
         let block = transaction.get(vector.slot(vector.len - 1))?;
-        let value = self.at(block)?;
+        let value = self.at(&transaction, block, &mut Scratch::new().read)?;
         self.object.set_len(&mut transaction, vector.len - 1);
         self.object.free_element(&mut transaction, block)?;
         transaction.commit()?;
@@ -295,18 +287,17 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     /// # Errors
     /// See [`List`]; an index above the length.
     pub fn insert(&self, index: usize, value: &T) -> Result<()> {
-        with_scratch(|bytes, _| {
-            self.encode(value, bytes)?;
-            let (mut transaction, vector) = self.object.lock_list(0)?;
-            if index as u64 > vector.len {
-                return Err(self.out_of_range(index, vector));
-            }
-            let block = self.object.new_element(&mut transaction, bytes)?;
-            let mut positions = self.object.positions(&transaction, vector)?;
-            positions.insert(index, block);
-            self.object.rebuild(&mut transaction, vector, &positions)?;
-            transaction.commit()
-        })
+        let Scratch { encoded, .. } = &mut Scratch::new();
+        self.encode(value, encoded)?;
+        let (mut transaction, vector) = self.object.lock_list(0)?;
+        if index as u64 > vector.len {
+            return Err(self.out_of_range(index, vector));
+        }
+        let block = self.object.new_element(&mut transaction, encoded)?;
+        let mut positions = self.object.positions(&transaction, vector)?;
+        positions.insert(index, block);
+        self.object.rebuild(&mut transaction, vector, &positions)?;
+        transaction.commit()
     }
 
     /// Takes the element at that index away. It needs no memory, unless more than 500 others follow.
@@ -317,7 +308,7 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     pub fn remove(&self, index: usize) -> Result<T> {
         let (mut transaction, vector) = self.object.lock_list(0)?;
         let block = self.element(&transaction, vector, index)?;
-        let value = self.at(block)?;
+        let value = self.at(&transaction, block, &mut Scratch::new().read)?;
         self.object.take_out(&mut transaction, vector, index as u64)?;
         self.object.free_element(&mut transaction, block)?;
         transaction.commit()?;

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering, fence};
 use ipc_core::Result;
 
 use crate::layout::DOMAINS;
-use crate::memory;
 use crate::object::{DATA, Kind, Object};
 use crate::store::Store;
-use crate::table::{self, Found, PART, Part, Slots, domain_of, read_value};
+use crate::table::{self, Found, PART, Part, Slots, domain_of, read_entry, read_value};
 use crate::transaction::{Transaction, bits};
 
 /// Who reads without a lock takes it after so many tries.
@@ -150,9 +149,7 @@ impl Object {
         entries: &mut Vec<(Vec<u8>, usize)>,
     ) -> Result<()> {
         table::each(&self.store, self.part(domain), word, |_, entry| {
-            let mut bytes = Vec::new();
-            memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
-            entries.push((bytes, entry.key));
+            entries.push((read_entry(self.segment(), entry)?, entry.key));
             Ok(ControlFlow::Continue(()))
         })
     }

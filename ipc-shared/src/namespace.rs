@@ -4,13 +4,12 @@ use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 
-use ipc_core::codec;
 use ipc_core::{Cause, Error, Result, Segment};
 use serde::de::{DeserializeOwned, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::dict::Dict;
-use crate::object::{Object, codec_error, handle, within};
+use crate::object::{Object, handle};
 use crate::store::{Size, Store};
 
 /// Named attributes that processes share, each of any serde type.
@@ -112,8 +111,7 @@ impl Namespace {
 
     fn encode<T: Serialize + ?Sized>(&self, value: &T) -> Result<Attribute> {
         let mut bytes = Vec::new();
-        let encoded = within(&self.object.store, || codec::encode(value, &mut bytes));
-        encoded.map_err(|error| codec_error("encode", "an attribute", &self.object.store, error))?;
+        self.object.encode("an attribute", value, &mut bytes)?;
         Ok(Attribute { type_name: owned_name::<T>().to_owned(), bytes })
     }
 
@@ -124,8 +122,7 @@ impl Namespace {
             let cause = Cause::Mismatch { property: "type", found, expected };
             return Err(Error::new("read", format!("attribute `{name}`"), cause));
         }
-        let decoded = within(&self.object.store, || codec::decode_all(&attribute.bytes));
-        decoded.map_err(|error| codec_error("decode", "an attribute", &self.object.store, error))
+        self.object.decode("an attribute", &attribute.bytes)
     }
 
     /// Gives the attribute that value, of whatever type it was before. What is borrowed is stored as what it is borrowed

@@ -3,16 +3,16 @@
 //! An object is a block with the words below, its own data from [`DATA`] on, and the name of its type at the end. All
 //! objects of a store are on one list.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ipc_core::{Cause, Error, Result, Segment};
+use ipc_core::{Cause, Result, Segment};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::layout::{self, FIRST_OBJECT, NEXT_OBJECT};
 use crate::memory;
 use crate::store::Store;
 use crate::transaction::Transaction;
+use crate::values::store_within;
 
 /// The hash of the type's name.
 pub(crate) const TYPE: u64 = 8;
@@ -38,24 +38,6 @@ pub(crate) enum Kind {
     Array = 4,
     /// Data that another crate's handle is about: a lock.
     Foreign = 5,
-}
-
-thread_local! {
-    /// The store that a value is being written into or read from on this thread, or 0.
-    static WITHIN: Cell<u64> = const { Cell::new(0) };
-}
-
-/// Runs `f`, which writes a value into that store or reads one: handles in it then stand for objects of the same store.
-#[inline]
-pub(crate) fn within<R>(store: &Store, f: impl FnOnce() -> R) -> R {
-    struct Restore(u64);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            WITHIN.set(self.0);
-        }
-    }
-    let _restore = Restore(WITHIN.replace(store.id()));
-    f()
 }
 
 /// A handle to an object.
@@ -195,7 +177,7 @@ fn gone() -> Cause {
 
 impl Serialize for Object {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match WITHIN.get() {
+        match store_within() {
             0 => (self.segment(), self.at, self.id).serialize(serializer),
             id if id == self.store.id() => (self.at, self.id).serialize(serializer),
             _ => Err(serde::ser::Error::custom(
@@ -217,7 +199,7 @@ impl Received {
 impl<'de> Deserialize<'de> for Received {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Received, D::Error> {
         use serde::de::Error as _;
-        match WITHIN.get() {
+        match store_within() {
             0 => {
                 let (segment, at, id) = <(Segment, u64, u64)>::deserialize(deserializer)?;
                 let store = Store::receive(&segment).map_err(D::Error::custom)?;
@@ -276,15 +258,3 @@ macro_rules! handle {
     };
 }
 pub(crate) use handle;
-
-/// An error about an object.
-#[cold]
-pub(crate) fn codec_error(
-    operation: &'static str,
-    what: &str,
-    store: &Store,
-    why: impl Into<String>,
-) -> Error {
-    let cause = std::io::Error::new(std::io::ErrorKind::InvalidData, why.into());
-    Error::new(operation, format!("{what} of {}", store.segment().label()), cause)
-}

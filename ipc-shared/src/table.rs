@@ -161,6 +161,13 @@ pub(crate) fn read_value(segment: &Segment, entry: Entry, to: &mut Vec<u8>) -> R
     memory::read(segment, entry.block + 8, entry.key, entry.key + entry.value, to)
 }
 
+/// A copy of an entry's key and value.
+pub(crate) fn read_entry(segment: &Segment, entry: Entry) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    memory::read(segment, entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
+    Ok(bytes)
+}
+
 /// Goes through the entries of a part.
 pub(crate) fn each(
     store: &Store,

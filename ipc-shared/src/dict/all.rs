@@ -9,8 +9,7 @@ use serde::de::DeserializeOwned;
 use super::Dict;
 use crate::layout::DOMAINS;
 use crate::map::ALL;
-use crate::memory;
-use crate::table::{self, Entry, Part};
+use crate::table::{self, Entry, Part, read_entry};
 use crate::transaction::Transaction;
 
 impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
@@ -19,13 +18,13 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     /// # Errors
     /// See [`Dict`].
     pub fn items(&self) -> Result<Vec<(K, V)>> {
-        let entries = self.object.entries()?;
-        entries
-            .iter()
-            .map(|(bytes, key)| {
-                Ok((self.decode("a key", &bytes[..*key])?, self.decode("a value", &bytes[*key..])?))
-            })
-            .collect()
+        self.object.entries()?.iter().map(|(bytes, key)| self.item(bytes, *key)).collect()
+    }
+
+    /// Out of the bytes of both; the value begins at `value`.
+    fn item(&self, bytes: &[u8], value: usize) -> Result<(K, V)> {
+        let (key, value) = bytes.split_at(value);
+        Ok((self.object.decode("a key", key)?, self.object.decode("a value", value)?))
     }
 
     /// All keys as they are at one moment, in no order.
@@ -33,7 +32,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     /// # Errors
     /// See [`Dict`].
     pub fn keys(&self) -> Result<Vec<K>> {
-        self.object.entries()?.iter().map(|(bytes, key)| self.decode("a key", &bytes[..*key])).collect()
+        self.object
+            .entries()?
+            .iter()
+            .map(|(bytes, key)| self.object.decode("a key", &bytes[..*key]))
+            .collect()
     }
 
     /// All values as they are at one moment, in no order.
@@ -41,7 +44,11 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     /// # Errors
     /// See [`Dict`].
     pub fn values(&self) -> Result<Vec<V>> {
-        self.object.entries()?.iter().map(|(bytes, key)| self.decode("a value", &bytes[*key..])).collect()
+        self.object
+            .entries()?
+            .iter()
+            .map(|(bytes, key)| self.object.decode("a value", &bytes[*key..]))
+            .collect()
     }
 
     /// Goes through a copy of all entries as they are at this moment, decoding one after the other.
@@ -50,9 +57,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     /// See [`Dict`].
     #[doc(alias = "__iter__")]
     pub fn iter(&self) -> Result<impl Iterator<Item = Result<(K, V)>> + '_> {
-        Ok(self.object.entries()?.into_iter().map(|(bytes, key)| {
-            Ok((self.decode("a key", &bytes[..key])?, self.decode("a value", &bytes[key..])?))
-        }))
+        Ok(self.object.entries()?.into_iter().map(|(bytes, key)| self.item(&bytes, key)))
     }
 
     /// Inserts all of them, one after the other.
@@ -76,11 +81,10 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
             let part = self.object.part(domain);
             let mut gone = Vec::new();
             self.each(&transaction, part, |slot, entry| {
-                let mut bytes = Vec::new();
-                memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
-                let (key, value) = bytes.split_at(entry.key.min(bytes.len()));
-                let (key, value) = (self.decode("a key", key)?, self.decode("a value", value)?);
-                if !transaction.run(|| keep(&key, &value))? {
+                let bytes = read_entry(self.segment(), entry)?;
+                let keeps =
+                    transaction.run(|| self.item(&bytes, entry.key).map(|(key, value)| keep(&key, &value)));
+                if !keeps?? {
                     gone.push((slot, entry));
                 }
                 Ok(ControlFlow::Continue(()))
@@ -113,12 +117,10 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
                     Ok(ControlFlow::Break(()))
                 })?;
                 let Some((slot, entry)) = first else { continue };
-                let mut bytes = Vec::new();
-                memory::read(self.segment(), entry.block + 8, 0, entry.key + entry.value, &mut bytes)?;
+                let bytes = read_entry(self.segment(), entry)?;
                 transaction.remove(part, domain, slot, entry)?;
                 transaction.commit()?;
-                let (key, value) = bytes.split_at(entry.key.min(bytes.len()));
-                return Ok(Some((self.decode("a key", key)?, self.decode("a value", value)?)));
+                return self.item(&bytes, entry.key).map(Some);
             }
             if self.is_empty()? {
                 return Ok(None);

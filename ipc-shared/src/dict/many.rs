@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::Dict;
 use crate::map::Key;
-use crate::table::Found;
+use crate::table::domain_of;
 
 impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V> {
     /// Changes several entries in one step: `f` gets the values of the keys in their order, `None` where there is no entry,
@@ -39,40 +39,27 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
         let mut encoded = Vec::with_capacity(keys.len());
         for key in keys {
             let mut bytes = Vec::new();
-            self.encode("a key", key, &mut bytes)?;
-            let (hash, len) = (self.store().hash(&bytes), bytes.len());
-            encoded.push((bytes, hash, len));
+            self.object.encode("a key", key, &mut bytes)?;
+            encoded.push((self.store().hash(&bytes), bytes));
         }
-        let mut sorted: Vec<&[u8]> = encoded.iter().map(|(bytes, ..)| bytes.as_slice()).collect();
+        let mut sorted: Vec<&[u8]> = encoded.iter().map(|(_, bytes)| bytes.as_slice()).collect();
         sorted.sort_unstable();
         if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
             let why = std::io::Error::new(std::io::ErrorKind::InvalidInput, "a key is named twice");
             return Err(self.store().error("update entries of", why.into()));
         }
-        let domains = encoded.iter().fold(0, |all, (_, hash, _)| all | 1 << crate::table::domain_of(*hash));
+        let domains = encoded.iter().fold(0, |all, (hash, _)| all | 1 << domain_of(*hash));
         let mut transaction = self.store().begin(domains)?;
-        let mut buffer = Vec::new();
-        let values: Result<Vec<Option<V>>> = encoded
-            .iter()
-            .map(|(bytes, hash, _)| {
-                let found = self.object.find_in(&transaction, Key { bytes, hash: *hash })?;
-                self.value(found, &mut buffer)
-            })
-            .collect();
-        let mut values = values?;
+        let mut read = Vec::new();
+        let mut values = Vec::with_capacity(keys.len());
+        for (hash, bytes) in &encoded {
+            let found = self.object.find_in(&transaction, Key { bytes, hash: *hash })?;
+            values.push(self.value(&transaction, found, &mut read)?);
+        }
         let result = transaction.run(|| f(&mut values))?;
-        for ((bytes, hash, len), value) in encoded.iter_mut().zip(&values) {
-            let key = Key { bytes: &bytes[..*len], hash: *hash };
-            let (domain, found) = (key.domain(), self.object.find_in(&transaction, key)?);
-            let part = self.object.part(domain);
-            match (value, found) {
-                (Some(value), _) => {
-                    transaction.run(|| self.encode("a value", value, bytes))??;
-                    transaction.put(part, domain, *hash, (bytes, *len), found)?;
-                }
-                (None, Found::Entry(slot, old)) => transaction.remove(part, domain, slot, old)?,
-                (None, Found::Free(_)) => {}
-            }
+        for ((hash, bytes), value) in encoded.iter_mut().zip(&values) {
+            let found = self.object.find_in(&transaction, Key { bytes, hash: *hash })?;
+            self.store_value(&mut transaction, found, *hash, bytes, value.as_ref())?;
         }
         transaction.commit()?;
         Ok(result)

@@ -7,6 +7,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::List;
+use crate::values::Scratch;
 
 impl<T: Serialize + DeserializeOwned> List<T> {
     /// Puts the elements in their order, at once.
@@ -50,8 +51,9 @@ impl<T: Serialize + DeserializeOwned> List<T> {
     fn arrange(&self, f: impl FnOnce(&mut Vec<(T, u64)>)) -> Result<()> {
         let (mut transaction, vector) = self.object.lock_list(0)?;
         let before = self.object.positions(&transaction, vector)?;
-        let mut elements =
-            before.iter().map(|&block| Ok((self.at(block)?, block))).collect::<Result<Vec<_>>>()?;
+        let Scratch { read, .. } = &mut Scratch::new();
+        let elements = before.iter().map(|&block| Ok((self.at(&transaction, block, read)?, block)));
+        let mut elements = elements.collect::<Result<Vec<_>>>()?;
         transaction.run(|| f(&mut elements))?;
         let after: Vec<u64> = elements.into_iter().map(|(_, block)| block).collect();
         if after.len() < before.len() {

@@ -2,12 +2,13 @@
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::OnceLock;
 
 use ipc_core::{Segment, Spec};
 use ipc_crash_test::soak::Random;
-use ipc_shared::Dict;
+use ipc_shared::{Dict, List};
 
-use crate::help::{alone, fork, join, spawn, unique};
+use crate::help::{alone, fork, join, leave, spawn, unique};
 
 fn words(text: &str) -> Dict<String, u64> {
     let dict = Dict::new().unwrap();
@@ -157,6 +158,46 @@ fn a_change_within_a_change_is_refused() {
     })
     .unwrap();
     dict.insert("two".into(), 5).unwrap();
+}
+
+/// A value whose own code puts another in its place whenever it is decoded.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+struct Restless(u32);
+
+static RESTLESS: OnceLock<(Dict<u8, Restless>, List<Restless>)> = OnceLock::new();
+
+impl<'de> serde::Deserialize<'de> for Restless {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Restless, D::Error> {
+        let (dict, list) = RESTLESS.get().unwrap();
+        let changed = dict.insert(1, Restless(7)).is_ok() || list.push(&Restless(7)).is_ok();
+        let number = u32::deserialize(deserializer)?;
+        Ok(Restless(if changed { 0 } else { number }))
+    }
+}
+
+#[test]
+fn a_value_that_is_decoded_within_a_change_can_change_nothing() {
+    alone(|| {
+        let (dict, list) = RESTLESS.get_or_init(|| (Dict::new().unwrap(), List::new().unwrap()));
+        let old = Some(Restless(5));
+        list.extend([5; 5].map(Restless)).unwrap();
+        dict.insert(1, Restless(5)).unwrap();
+        dict.update(&1, |found| {
+            assert_eq!(found, old);
+            found
+        })
+        .unwrap();
+        dict.update_many(&[&1], |found| assert_eq!(found, [old])).unwrap();
+        dict.retain(|_, found| Some(*found) == old).unwrap();
+        assert_eq!(dict.remove(&1).unwrap(), old);
+        assert_eq!(list.pop().unwrap(), old);
+        assert_eq!(list.remove(0).unwrap(), Restless(5));
+        assert_eq!(list.set(0, &Restless(6)).unwrap(), Restless(5));
+        list.update(1, |found| assert_eq!(*found, Restless(5))).unwrap();
+        list.retain(|found| *found == Restless(5)).unwrap();
+        assert_eq!((dict.len().unwrap(), list.len().unwrap()), (0, 2));
+        leave();
+    });
 }
 
 #[test]
