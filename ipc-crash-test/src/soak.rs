@@ -124,7 +124,7 @@ pub enum Count {
     Garbage,
     /// Errors that no kill explains.
     Faults,
-    /// Processes that were at one operation for too long.
+    /// What was awaited for too long.
     Hangs,
 }
 
@@ -142,37 +142,130 @@ const COUNTS: [(Count, &str); 11] = [
     (Count::Hangs, "hangs"),
 ];
 
-/// What is known of the processes at so many places, and of the numbered items that they send each other. Each item has a
-/// byte in shared memory, where it is written down that its sending began, that it returned, and that it was received.
+/// Processes at so many places, each of which begins one operation after the other until it is killed.
 #[derive(Debug)]
-pub struct Soak<const PLACES: usize> {
-    items: SharedBytes,
-    counts: SharedBox<[AtomicU64; COUNTS.len()]>,
+pub struct Workers<const PLACES: usize> {
     /// When each process began what it does, in nanoseconds.
     since: SharedBox<[AtomicU64; PLACES]>,
-    /// How many items each process may take in the call that it is in.
-    taking: SharedBox<[AtomicU64; PLACES]>,
 }
 
 /// What came of the kills.
 #[derive(Debug)]
 pub struct Kills {
+    places: usize,
     count: u64,
     elapsed: Duration,
     /// Items that the killed may have taken with them.
     allowed: u64,
+    hangs: u64,
     /// Processes that ended before they were killed.
     by_themselves: u64,
     longest: Duration,
+}
+
+impl<const PLACES: usize> Workers<PLACES> {
+    /// None has begun anything.
+    #[expect(clippy::new_without_default, reason = "it takes memory that is shared")]
+    pub fn new() -> Workers<PLACES> {
+        Workers { since: SharedBox::new([const { AtomicU64::new(0) }; PLACES]) }
+    }
+
+    /// The process at that place begins an operation.
+    pub fn begin_at(&self, place: usize) {
+        self.since[place].store(nanos(), SeqCst);
+    }
+
+    /// Starts a process at each place; kills one after the other at random for that time, and starts it anew; and kills
+    /// them all. `start` is given a place and a seed; `kill` says whether it was this kill that ended the process; `look`
+    /// is called in between.
+    pub fn run<W>(
+        &self,
+        time: Duration,
+        mut start: impl FnMut(usize, u64) -> W,
+        mut kill: impl FnMut(W) -> bool,
+        mut look: impl FnMut(),
+    ) -> Kills {
+        let begin = Instant::now();
+        let mut random = Random::of_this_run();
+        let mut kills = Kills {
+            places: PLACES,
+            count: 0,
+            elapsed: time,
+            allowed: 0,
+            hangs: 0,
+            by_themselves: 0,
+            longest: Duration::ZERO,
+        };
+        let mut start_at = |place, random: &mut Random| {
+            self.begin_at(place);
+            Some(start(place, random.next() | 1))
+        };
+        let mut end = |worker: &mut Option<W>, kills: &mut Kills| {
+            let killed = worker.take().is_some_and(&mut kill);
+            kills.by_themselves += u64::from(!killed);
+        };
+        let mut workers: Vec<_> = (0..PLACES).map(|place| start_at(place, &mut random)).collect();
+        while begin.elapsed() < time {
+            std::thread::sleep(Duration::from_nanos(random.below(2 * PAUSE.as_nanos() as u64)));
+            self.look_for_hangs(&mut kills);
+            look();
+            let place = random.below(PLACES as u64) as usize;
+            end(&mut workers[place], &mut kills);
+            kills.count += 1;
+            workers[place] = start_at(place, &mut random);
+        }
+        workers.iter_mut().for_each(|worker| end(worker, &mut kills));
+        Kills { elapsed: begin.elapsed(), ..kills }
+    }
+
+    fn look_for_hangs(&self, kills: &mut Kills) {
+        for (place, since) in self.since.iter().enumerate() {
+            let now = nanos();
+            let time = Duration::from_nanos(now.saturating_sub(since.load(SeqCst)));
+            if time > HANG {
+                kills.hangs += 1;
+                eprintln!("hang: {place} for {time:?}");
+                since.store(now, SeqCst);
+            }
+            kills.longest = kills.longest.max(time);
+        }
+    }
+}
+
+impl Kills {
+    /// Prints what came of them; whether it is good.
+    pub fn report(&self) -> bool {
+        let Kills { places, count, hangs, by_themselves, .. } = self;
+        let (seconds, longest) = (self.elapsed.as_secs_f64(), self.longest.as_secs_f64() * 1e3);
+        println!(
+            "{seconds:.1} s, {places} processes, {count} kills ({:.0} a second)",
+            *count as f64 / seconds
+        );
+        println!("{longest:>12.1} ms was the longest that anybody was at one operation");
+        println!("{hangs:>12} were at one for longer than {HANG:?}");
+        println!("{by_themselves:>12} ended by themselves");
+        hangs + by_themselves == 0
+    }
+}
+
+/// [`Workers`], and what is known of the numbered items that they send each other. Each item has a byte in shared memory,
+/// where it is written down that its sending began, that it returned, and that it was received.
+#[derive(Debug)]
+pub struct Soak<const PLACES: usize> {
+    workers: Workers<PLACES>,
+    items: SharedBytes,
+    counts: SharedBox<[AtomicU64; COUNTS.len()]>,
+    /// How many items each process may take in the call that it is in.
+    taking: SharedBox<[AtomicU64; PLACES]>,
 }
 
 impl<const PLACES: usize> Soak<PLACES> {
     /// With room for so many items.
     pub fn new(items: u64) -> Soak<PLACES> {
         Soak {
+            workers: Workers::new(),
             items: SharedBytes::new(items as usize),
             counts: SharedBox::new([const { AtomicU64::new(0) }; COUNTS.len()]),
-            since: SharedBox::new([const { AtomicU64::new(0) }; PLACES]),
             taking: SharedBox::new([const { AtomicU64::new(0) }; PLACES]),
         }
     }
@@ -189,7 +282,7 @@ impl<const PLACES: usize> Soak<PLACES> {
 
     /// The process at that place begins an operation.
     pub fn begin_at(&self, place: usize) {
-        self.since[place].store(nanos(), SeqCst);
+        self.workers.begin_at(place);
     }
 
     /// The process at that place may take so many items with it when it is killed.
@@ -240,83 +333,40 @@ impl<const PLACES: usize> Soak<PLACES> {
         *last = number;
     }
 
-    /// Starts a process at each place; kills one after the other at random for that time, and starts it anew; and kills
-    /// them all. `start` is given a place and a seed; `kill` says whether it was this kill that ended the process; `look`
-    /// is called in between.
+    /// As [`Workers::run`].
     pub fn run<W>(
         &self,
         time: Duration,
         mut start: impl FnMut(usize, u64) -> W,
         mut kill: impl FnMut(W) -> bool,
-        mut look: impl FnMut(),
+        look: impl FnMut(),
     ) -> Kills {
-        let begin = Instant::now();
-        let mut random = Random::of_this_run();
-        let mut kills =
-            Kills { count: 0, elapsed: time, allowed: 0, by_themselves: 0, longest: Duration::ZERO };
-        let mut start_at = |place, random: &mut Random| {
-            self.begin_at(place);
-            Some(start(place, random.next() | 1))
+        let mut allowed = 0;
+        let end = |(place, worker): (usize, W)| {
+            let killed = kill(worker);
+            allowed += self.taking[place].swap(0, SeqCst);
+            killed
         };
-        let mut end = |place: usize, worker: &mut Option<W>, kills: &mut Kills| {
-            let killed = worker.take().is_some_and(&mut kill);
-            kills.by_themselves += u64::from(!killed);
-            kills.allowed += self.taking[place].swap(0, SeqCst);
-        };
-        let mut workers: Vec<_> = (0..PLACES).map(|place| start_at(place, &mut random)).collect();
-        while begin.elapsed() < time {
-            std::thread::sleep(Duration::from_nanos(random.below(2 * PAUSE.as_nanos() as u64)));
-            kills.longest = kills.longest.max(self.look_for_hangs());
-            look();
-            let place = random.below(PLACES as u64) as usize;
-            end(place, &mut workers[place], &mut kills);
-            kills.count += 1;
-            workers[place] = start_at(place, &mut random);
-        }
-        for (place, worker) in workers.iter_mut().enumerate() {
-            end(place, worker, &mut kills);
-        }
-        Kills { elapsed: begin.elapsed(), ..kills }
-    }
-
-    /// The longest that anybody is at one operation.
-    fn look_for_hangs(&self) -> Duration {
-        let times = self.since.iter().enumerate().map(|(place, since)| {
-            let now = nanos();
-            let time = Duration::from_nanos(now.saturating_sub(since.load(SeqCst)));
-            if time > HANG {
-                self.add(Count::Hangs);
-                eprintln!("hang: {place} for {time:?}");
-                since.store(now, SeqCst);
-            }
-            time
-        });
-        times.max().unwrap_or_default()
+        let kills = self.workers.run(time, |place, seed| (place, start(place, seed)), end, look);
+        Kills { allowed, ..kills }
     }
 
     /// Prints what came of it, when everything that was left has been received; whether it is good.
     pub fn report(&self, kills: &Kills) -> bool {
-        let Kills { count, allowed, by_themselves, .. } = kills;
         let states = |want: u8| {
             let items = self.items.all().iter().take(self.count(Count::Next) as usize);
             items.filter(|item| item.load(SeqCst) & (SENT | RECEIVED) == want).count() as u64
         };
-        let (missing, half) = (states(SENT), states(RECEIVED));
-        let lost = missing.saturating_sub(*allowed);
-        let (seconds, longest) = (kills.elapsed.as_secs_f64(), kills.longest.as_secs_f64() * 1e3);
-        println!(
-            "{seconds:.1} s, {PLACES} processes, {count} kills ({:.0} a second)",
-            *count as f64 / seconds
-        );
+        let (missing, half, allowed) = (states(SENT), states(RECEIVED), kills.allowed);
+        let lost = missing.saturating_sub(allowed);
+        let good = kills.report();
         for (count, name) in COUNTS {
             println!("{:>12} {name}", self.count(count));
         }
         println!("{half:>12} received of those whose sending did not return");
         println!("{missing:>12} taken by the killed, who may have taken {allowed}");
         println!("{lost:>12} lost");
-        println!("{longest:>12.1} ms was the longest that anybody was at one operation");
-        println!("{by_themselves:>12} ended by themselves");
         let bad: u64 = self.counts[Count::Duplicated as usize..].iter().map(|count| count.load(SeqCst)).sum();
-        bad + lost + by_themselves == 0 && [Count::Sent, Count::Received].iter().all(|&of| self.count(of) > 0)
+        good && bad + lost == 0 && [Count::Sent, Count::Received].iter().all(|&of| self.count(of) > 0)
     }
 }

@@ -4,24 +4,17 @@
 //! changes two accounts in one step, so the sum of all of them never changes: it is looked at all the time, and at the
 //! end, when everything in the store is looked at. Beside the accounts, entries of many sizes come and go. Ends with 1 if
 //! money was lost or made, if anything is damaged, or if anybody hung.
-#![allow(unsafe_code)]
 
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use std::time::{Duration, Instant};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
 
-use ipc_core::{Place, Segment, Spec};
-use ipc_crash_test::soak::{Random, entries, kill_and_reap, seconds, start};
+use ipc_crash_test::soak::{Random, Workers, kill_and_reap, seconds, start, traces};
 use ipc_shared::{Array, Dict, Value};
 
 const PROCESSES: usize = 8;
 const ACCOUNTS: u64 = 1000;
 const SUM: i64 = 100 * ACCOUNTS as i64;
-/// Whoever is at one operation for longer than this hangs: with this many processes on few CPUs, much longer than the
-/// contract's 100 ms.
-const HANG: Duration = Duration::from_secs(5);
-/// Between two kills, on average.
-const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the processes count together.
 #[derive(Clone, Copy)]
@@ -32,23 +25,21 @@ enum Count {
     Notes,
     Torn,
     Faults,
-    Hangs,
 }
 
-const COUNTS: [(Count, &str); 6] = [
+const COUNTS: [(Count, &str); 5] = [
     (Count::Transfers, "transfers"),
     (Count::Reads, "sums looked at"),
     (Count::Notes, "changes of notes"),
     (Count::Torn, "wrong sums, or torn values"),
     (Count::Faults, "faults"),
-    (Count::Hangs, "hangs"),
 ];
 
 /// What all share.
 struct World {
-    counts: Place<[AtomicU64; COUNTS.len()]>,
-    /// When each process began what it does, in nanoseconds.
-    since: Place<[AtomicU64; PROCESSES]>,
+    workers: Workers<PROCESSES>,
+    /// How many there are of each [`Count`].
+    counts: Array<u64>,
     bank: Dict<String, i64>,
     /// Each note is one byte, many times.
     notes: Dict<u64, Vec<u8>>,
@@ -60,10 +51,9 @@ struct World {
 
 impl World {
     fn new() -> ipc_core::Result<World> {
-        let segment = Segment::anonymous(&Spec::new("soak", 1).len(4096))?;
         let world = World {
-            counts: Place::new(&segment, 0)?,
-            since: Place::new(&segment, 1024)?,
+            workers: Workers::new(),
+            counts: Array::zeroed(COUNTS.len())?,
             bank: Dict::new()?,
             notes: Dict::new()?,
             value: Value::new([0; 16])?,
@@ -73,13 +63,13 @@ impl World {
         Ok(world)
     }
 
-    fn add(&self, what: Count, count: u64) {
-        self.counts[what as usize].fetch_add(count, SeqCst);
+    fn add(&self, what: Count) {
+        self.counts.atomics()[what as usize].fetch_add(1, SeqCst);
     }
 
     fn holds(&self, it_does: bool, what: &str) {
         if !it_does {
-            self.add(Count::Torn, 1);
+            self.add(Count::Torn);
             eprintln!("torn: {what}");
         }
     }
@@ -93,7 +83,7 @@ impl World {
             *from -= amount;
             *to += amount;
         })?;
-        self.add(Count::Transfers, 1);
+        self.add(Count::Transfers);
         Ok(())
     }
 
@@ -101,7 +91,7 @@ impl World {
         let balances = self.bank.values()?;
         self.holds(balances.len() as u64 == ACCOUNTS, "number of accounts");
         self.holds(balances.into_iter().sum::<i64>() == SUM, "sum");
-        self.add(Count::Reads, 1);
+        self.add(Count::Reads);
         Ok(())
     }
 
@@ -128,7 +118,7 @@ impl World {
             }
         };
         self.holds(old.is_none_or(|old| old.iter().all(|byte| *byte == key as u8)), "note");
-        self.add(Count::Notes, 1);
+        self.add(Count::Notes);
         Ok(())
     }
 
@@ -148,7 +138,7 @@ impl World {
     fn work(&self, place: usize, seed: u64) -> ! {
         let mut random = Random::new(seed);
         loop {
-            self.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
+            self.workers.begin_at(place);
             let done = match random.below(1000) {
                 0..700 => self.transfer(&mut random),
                 700..705 => self.look(),
@@ -156,7 +146,7 @@ impl World {
                 _ => self.plain(&mut random),
             };
             if let Err(error) = done {
-                self.add(Count::Faults, 1);
+                self.add(Count::Faults);
                 eprintln!("{error}");
             }
         }
@@ -184,50 +174,24 @@ fn name(account: u64) -> String {
 }
 
 fn main() -> ExitCode {
-    let seconds = seconds();
-    let (descriptors, files) = (entries("/proc/self/fd"), entries("/dev/shm"));
-    let begin = Instant::now();
-    let mut random = Random::of_this_run();
+    let (seconds, before) = (seconds(), traces());
     let world = World::new().expect("containers can be made");
-    let start_in = |place, seed| start(|| world.work(place, seed));
-    let mut places: [i32; PROCESSES] = std::array::from_fn(|place| start_in(place, random.next() | 1));
-    let (mut kills, mut by_itself, mut longest) = (0_u64, 0_u64, Duration::ZERO);
-    while begin.elapsed() < Duration::from_secs(seconds) {
-        std::thread::sleep(Duration::from_nanos(random.below(2 * PAUSE.as_nanos() as u64)));
-        for (place, since) in world.since.iter().enumerate() {
-            let now = ipc_core::monotonic().as_nanos() as u64;
-            let time = Duration::from_nanos(now.saturating_sub(since.load(SeqCst)));
-            if since.load(SeqCst) != 0 && time > HANG {
-                world.add(Count::Hangs, 1);
-                eprintln!("hang: {place} for {time:?}");
-                since.store(now, SeqCst);
-            }
-            longest = longest.max(if since.load(SeqCst) == 0 { Duration::ZERO } else { time });
-        }
-        let place = random.below(PROCESSES as u64) as usize;
-        by_itself += u64::from(!kill_and_reap(places[place]));
-        kills += 1;
-        world.since[place].store(ipc_core::monotonic().as_nanos() as u64, SeqCst);
-        places[place] = start_in(place, random.next() | 1);
-    }
-    places.into_iter().for_each(|pid| by_itself += u64::from(!kill_and_reap(pid)));
+    let start = |place, seed| start(|| world.work(place, seed));
+    let kills = world.workers.run(Duration::from_secs(seconds), start, kill_and_reap, || ());
     let sound = world.is_sound();
-    let elapsed = begin.elapsed().as_secs_f64();
-    let counts: Vec<u64> = world.counts.iter().map(|count| count.load(SeqCst)).collect();
+    let counts = world.counts.to_vec();
     drop(world);
 
-    println!("{elapsed:.1} s, {PROCESSES} processes, {kills} kills ({:.0} a second)", kills as f64 / elapsed);
+    let good = kills.report();
     for (count, name) in COUNTS {
         println!("{:>12} {name}", counts[count as usize]);
     }
-    println!("{:>12.1} ms was the longest that anybody was at one operation", longest.as_secs_f64() * 1e3);
-    println!("{by_itself:>12} ended by themselves");
-    let left =
-        (entries("/proc/self/fd").saturating_sub(descriptors), entries("/dev/shm").saturating_sub(files));
+    let after = traces();
+    let left = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
     println!("left behind: {} descriptors, {} files; the end: {sound:?}", left.0, left.1);
     let bad: u64 = counts[Count::Torn as usize..].iter().sum();
     let progress = counts[Count::Transfers as usize] > 0 && counts[Count::Reads as usize] > 0;
-    if bad + by_itself == 0 && sound.is_ok() && progress && left == (0, 0) {
+    if good && bad == 0 && sound.is_ok() && progress && left == (0, 0) {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
