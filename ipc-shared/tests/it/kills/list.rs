@@ -6,19 +6,19 @@ use ipc_shared::List;
 use super::{Entry, Scene, Walk};
 
 pub(super) const CASES: &[Entry] = &[
-    ("list: push", [397, 307], push),
-    ("list: push, and the vector grows", [877, 1009], push_and_grow),
-    ("list: pop", [17, 307], pop),
-    ("list: set", [157, 1009], set),
-    ("list: update", [37, 1009], update),
-    ("list: insert", [877, 1009], insert),
-    ("list: remove", [59, 1009], remove),
-    ("list: extend", [7057, 10007], extend),
-    ("list: sort", [659, 10007], sort),
-    ("list: reverse", [239, 10007], reverse),
-    ("list: retain", [419, 10007], retain),
-    ("list: get", [7, 307], get),
-    ("list: clear", [191, 4001], clear),
+    ("list: push", [127, 307], push),
+    ("list: push, and the vector grows", [257, 1009], push_and_grow),
+    ("list: pop", [5, 307], pop),
+    ("list: set", [47, 1009], set),
+    ("list: update", [13, 1009], update),
+    ("list: insert", [257, 1009], insert),
+    ("list: remove", [11, 1009], remove),
+    ("list: extend", [1901, 10007], extend),
+    ("list: sort", [179, 10007], sort),
+    ("list: reverse", [59, 10007], reverse),
+    ("list: retain", [127, 10007], retain),
+    ("list: get", [1, 307], get),
+    ("list: clear", [53, 4001], clear),
 ];
 
 type Words = List<String>;
