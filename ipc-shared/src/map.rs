@@ -2,7 +2,7 @@
 
 use std::hint::spin_loop;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering, fence};
+use std::sync::atomic::{Ordering, fence};
 
 use ipc_core::Result;
 
@@ -34,12 +34,6 @@ impl<'a> Key<'a> {
     pub(crate) fn domain(self) -> usize {
         domain_of(self.hash)
     }
-}
-
-/// The words of a store as they are, which others may be changing.
-#[inline]
-fn now(store: &Store) -> impl Fn(u64) -> Result<u64> {
-    |position| Ok(store.segment().at::<AtomicU64>(position)?.load(Ordering::Relaxed))
 }
 
 impl Store {
@@ -100,7 +94,8 @@ impl Object {
     pub(crate) fn get_bytes(&self, key: Key<'_>, to: &mut Vec<u8>) -> Result<Option<usize>> {
         let mut read = || {
             self.check_there()?;
-            match table::find(&self.store, self.part(key.domain()), key.hash, key.bytes, now(&self.store))? {
+            let part = self.part(key.domain());
+            match table::find(&self.store, part, key.hash, key.bytes, |position| self.now(position))? {
                 Found::Entry(_, entry) => read_value(self.segment(), entry, to).map(Some),
                 Found::Free(_) => Ok(None),
             }
@@ -116,9 +111,8 @@ impl Object {
     /// How many entries there are.
     pub(crate) fn count(&self) -> Result<u64> {
         self.read_all(|| {
-            (0..DOMAINS).try_fold(0_u64, |sum, domain| {
-                Ok(sum.wrapping_add(now(&self.store)(self.part(domain).at + 8)?))
-            })
+            (0..DOMAINS)
+                .try_fold(0_u64, |sum, domain| Ok(sum.wrapping_add(self.now(self.part(domain).at + 8)?)))
         })
     }
 
@@ -136,21 +130,14 @@ impl Object {
     pub(crate) fn entries(&self) -> Result<Vec<(Vec<u8>, usize)>> {
         self.read_all(|| {
             let mut entries = Vec::new();
-            (0..DOMAINS).try_for_each(|domain| self.collect(domain, now(&self.store), &mut entries))?;
+            for domain in 0..DOMAINS {
+                let word = |position| self.now(position);
+                table::each(&self.store, self.part(domain), word, |_, entry| {
+                    entries.push((read_entry(self.segment(), entry)?, entry.key));
+                    Ok(ControlFlow::Continue(()))
+                })?;
+            }
             Ok(entries)
-        })
-    }
-
-    /// Adds the entries of a domain.
-    pub(crate) fn collect(
-        &self,
-        domain: usize,
-        word: impl Fn(u64) -> Result<u64>,
-        entries: &mut Vec<(Vec<u8>, usize)>,
-    ) -> Result<()> {
-        table::each(&self.store, self.part(domain), word, |_, entry| {
-            entries.push((read_entry(self.segment(), entry)?, entry.key));
-            Ok(ControlFlow::Continue(()))
         })
     }
 }

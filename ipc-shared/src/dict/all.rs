@@ -105,7 +105,7 @@ impl<K: Serialize + DeserializeOwned, V: Serialize + DeserializeOwned> Dict<K, V
     pub fn pop_item(&self) -> Result<Option<(K, V)>> {
         loop {
             for domain in 0..DOMAINS {
-                if self.object.word(self.object.part(domain).at + 8 - self.object.at)? == 0 {
+                if self.object.now(self.object.part(domain).at + 8)? == 0 {
                     continue;
                 }
                 let mut transaction = self.store().begin(1 << domain)?;
