@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ipc_core::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
 
 /// Lets SIGINT pass without an effect. The terminal sends it to all processes of a program; it is for the first one to
 /// end, and its workers end with it. Not ignored, since that would be inherited by the programs that tasks start.
@@ -20,6 +20,13 @@ pub(crate) fn ignore_interrupts() {
     action.sa_flags = libc::SA_RESTART;
     // SAFETY: the handler does nothing, so that it may run at any time. The old action is not asked for.
     unsafe { libc::sigaction(libc::SIGINT, &action, std::ptr::null_mut()) };
+}
+
+/// Has this process go on if it is stopped when its parent ends, so that it can see that. The kernel sends the signal also
+/// when only the thread ends that started this process: then it does no harm.
+pub(crate) fn go_on_at_parents_end() {
+    // Every kernel knows the signal.
+    let _ = set_parent_process_death_signal(Some(Signal::CONT));
 }
 
 /// Lets this process have that many bytes of its own memory; what it shares is not counted.

@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use ipc_core::transfer::Parcel;
 use ipc_core::{Fd, Segment, codec};
+use ipc_process::Parent;
 use ipc_queue::{PutError, Queue};
 use serde::{Deserialize, Serialize};
 
@@ -57,6 +58,11 @@ pub(crate) struct Worker {
 /// The function of a worker's process.
 pub(crate) fn work(start: Start) {
     sys::ignore_interrupts();
+    sys::go_on_at_parents_end();
+    // It may have ended before that.
+    if !ipc_process::parent().is_some_and(Parent::is_alive) {
+        return;
+    }
     if let Some(bytes) = start.memory {
         sys::limit_memory(bytes);
     }

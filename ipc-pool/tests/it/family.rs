@@ -2,13 +2,14 @@
 
 use std::io::{PipeReader, PipeWriter};
 use std::process;
+use std::thread;
 
 use ipc_core::Fd;
 use ipc_crash_test::alone::heed_interrupts;
 use ipc_pool::{Builder, Pool, PoolError, TaskError};
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::help::{Words, at_end, end, get};
+use crate::help::{Words, at_end, end, get, stop};
 
 fn sum_of_squares(count: u64) -> u64 {
     let pool = Pool::new(2).unwrap();
@@ -81,6 +82,29 @@ fn workers_end_when_their_parent_is_killed() {
     parent.kill().unwrap();
     parent.join().unwrap_err();
     at_end(alive);
+}
+
+/// A program with a worker that says who it is, started by a thread that has ended since.
+fn parent_of_one(words: Words, alive: Fd<PipeWriter>) {
+    let pool = thread::spawn(|| Pool::new(1).unwrap()).join().unwrap();
+    let tell = |words: Words, alive: Fd<PipeWriter>| {
+        words.set(3, process::id());
+        stay(words, alive);
+    };
+    drop(pool.apply_async(tell, (words.clone(), alive)).unwrap());
+    words.wait(2, u32::MAX);
+}
+
+#[test]
+fn a_stopped_worker_ends_when_its_parent_is_killed() {
+    let words = Words::new();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut parent = ipc_process::spawn(parent_of_one, (words.clone(), Fd(writer))).unwrap();
+    words.wait(0, 1);
+    stop(words.get(3));
+    parent.kill().unwrap();
+    parent.join().unwrap_err();
+    at_end(Fd(reader));
 }
 
 #[test]

@@ -1,12 +1,15 @@
 //! What the tests share.
 
+use std::fs;
 use std::io::{PipeReader, Read};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use ipc_core::{Fd, Place, Segment, Spec, futex};
+use ipc_crash_test::alone::until;
 use ipc_pool::{AsyncResult, Pool, TaskError};
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 
 /// Nothing here takes that long, unless it hangs.
@@ -75,4 +78,13 @@ pub(crate) fn at_end(mut pipe: Fd<PipeReader>) {
     let timeout = Timespec::try_from(LONG).unwrap();
     assert_eq!(rustix::event::poll(&mut poll, Some(&timeout)).unwrap(), 1, "somebody lives on");
     assert_eq!(pipe.0.read(&mut [0]).unwrap(), 0);
+}
+
+/// Stops the process, and waits until it is.
+pub(crate) fn stop(pid: u32) {
+    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::STOP).unwrap();
+    until("it does not stop", || {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        stat.rsplit(')').next().is_some_and(|fields| fields.starts_with(" T"))
+    });
 }

@@ -5,9 +5,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use ipc_pool::{Builder, Pool, TaskError};
-use rustix::process::{Pid, Signal, kill_process};
 
-use crate::help::{Words, end, get};
+use crate::help::{Words, end, get, stop};
 
 const LIMIT: Duration = Duration::from_millis(50);
 
@@ -112,7 +111,7 @@ fn a_worker_that_is_stopped_before_it_begins_is_replaced() {
     let pool = Pool::new(1).unwrap();
     assert_eq!(pool.apply(|x: u32| x, (4,)).unwrap(), 4);
     let pid = pool.workers()[0].pid();
-    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::STOP).unwrap();
+    stop(pid);
     let task = pool.call(process::id, ()).timeout(Duration::from_secs(5)).apply_async().unwrap();
     assert_ne!(get(&task).unwrap(), pid);
     end(&pool);
@@ -125,7 +124,7 @@ fn a_stopped_worker_is_killed_when_its_time_is_over() {
     let result = pool.call(for_ever, (words.clone(),)).timeout(LIMIT * 4).apply_async().unwrap();
     words.wait(0, 1);
     let pid = pool.workers()[0].pid();
-    kill_process(Pid::from_raw(pid as i32).unwrap(), Signal::STOP).unwrap();
+    stop(pid);
     assert!(matches!(get(&result), Err(TaskError::TimedOut { .. })));
     assert_eq!(pool.apply(|x: u32| x, (5,)).unwrap(), 5);
     end(&pool);
