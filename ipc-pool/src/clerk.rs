@@ -19,8 +19,11 @@ use crate::wire::{self, Report};
 const BATCH: usize = 64;
 /// Who takes reports looks up so often even if none comes: workers can spoil the queue through which it would be woken.
 pub(crate) const LOOK: Duration = Duration::from_millis(70);
-/// So often in a row nothing comes, not even what was put by the parent itself: then the queue is spoilt, or a worker is
-/// stopped within its lock. It takes four seconds and more, so that a machine that is merely busy is not taken for that.
+/// So often in a row nothing comes, not even what was put by the parent itself: then a worker may be stopped within the
+/// lock of the queue. It takes about a second.
+const SUSPECT: u32 = 8;
+/// So often: then the queue is spoilt. It takes four seconds and more, so that a machine that is merely busy is not taken
+/// for that.
 const MISSES: u32 = 60;
 
 /// Who takes reports.
@@ -120,6 +123,9 @@ impl<'a> OnDuty<'a> {
             // Nothing can be known of the workers any more.
             state.fail(PoolError::Damaged(why));
             state.forget_all();
+        }
+        if self.misses >= SUSPECT {
+            state.kill_stopped();
         }
         for part in &*parts {
             // What cannot be read is of nobody.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -14,11 +14,14 @@ use ipc_queue::{PutTimeoutError, Queue};
 use crate::board::Note;
 use crate::error::{Death, TaskError};
 use crate::state::Results;
+use crate::sys;
 use crate::task::Task;
 use crate::wire::{FUNCTIONS, ORDER, Order, SKIP};
 
 /// A worker that does not come to begin a task for so long is stopped, if the task may not even run so long.
 const STALLED: Duration = Duration::from_secs(1);
+/// Tasks that it could have begun for so long are done by others, if there are some who have nothing to do.
+const STILL: Duration = Duration::from_millis(50);
 /// So often it is tried to take something back from one who is just getting something.
 const TRIES: u32 = 1000;
 
@@ -46,6 +49,8 @@ pub(crate) struct Member {
     skip: Option<[u8; ORDER]>,
     /// So many of these it has not carried out.
     pub(crate) skips: u32,
+    /// It was found to be stopped, and has done nothing since.
+    pub(crate) is_stopped: bool,
     /// It is being killed.
     pub(crate) is_condemned: bool,
     /// On account of that item, which gets that error.
@@ -86,6 +91,7 @@ impl Member {
             is_getting: false,
             skip: None,
             skips: 0,
+            is_stopped: false,
             is_condemned: false,
             verdict: None,
             moved: Duration::ZERO,
@@ -218,6 +224,22 @@ impl Member {
         }
     }
 
+    /// So many tasks others may take over: half of them at most, but all that it does not come to begin.
+    pub(crate) fn spare(&mut self) -> usize {
+        if self.given.is_empty() {
+            return 0;
+        }
+        let is_still = ipc_core::monotonic_coarse().saturating_sub(self.moved) >= STILL;
+        if !is_still {
+            return self.given.len() / 2;
+        }
+        let waiting = self.orders.len().min(self.given.len());
+        if waiting > 0 {
+            self.look_whether_stopped();
+        }
+        waiting
+    }
+
     /// Takes back what it has not begun, at most `count` tasks.
     pub(crate) fn take_back(&mut self, count: usize) -> Vec<Task> {
         let mut back = Vec::new();
@@ -335,6 +357,12 @@ impl Member {
             // If that is refused it has ended, or belongs to another user by now, and nothing can be done.
             let _ = process.kill();
         }
+    }
+
+    /// Finds out whether it is stopped, as by SIGSTOP.
+    pub(crate) fn look_whether_stopped(&mut self) -> bool {
+        self.is_stopped = self.process().is_some_and(|process| sys::is_stopped(process.as_fd()));
+        self.is_stopped
     }
 
     pub(crate) fn death(&self) -> Death {

@@ -206,7 +206,10 @@ impl State {
         while let Some(task) = self.pending.front() {
             let is_cancelled = task.call.sink.is_cancelled();
             let free = self.seats.iter_mut().filter_map(|seat| seat.member.as_mut());
-            let free = free.filter(|member| member.has_room(depth)).min_by_key(|member| member.given.len());
+            // Who is stopped may never go on.
+            let free = free
+                .filter(|member| member.has_room(depth))
+                .min_by_key(|member| (member.is_stopped, member.given.len()));
             if free.is_none() && !is_cancelled {
                 return;
             }
@@ -289,7 +292,7 @@ impl State {
 
     fn done(&mut self, place: usize, number: u64, items: u32, busy: u64, fetch: bool, part: Range<usize>) {
         let Some(member) = self.seats[place].member.as_mut() else { return };
-        member.is_full = false;
+        (member.is_full, member.is_stopped) = (false, false);
         member.moved = ipc_core::monotonic_coarse();
         // Also if nobody wants it any more: the next ones lie behind.
         let results = if fetch { member.fetch() } else { Results::Buffer(part) };
@@ -332,9 +335,12 @@ impl State {
 
     /// Who has nothing to do gets of what another has not begun.
     fn balance(&mut self) {
-        while self.members().any(|member| member.has_room(1)) {
-            let Some(busiest) = self.members_mut().max_by_key(|member| member.given.len()) else { return };
-            let count = busiest.given.len() / 2;
+        for member in self.members_mut().filter(|member| member.is_stopped) {
+            member.look_whether_stopped();
+        }
+        while self.members().any(|member| member.has_room(1) && !member.is_stopped) {
+            let spare = self.members_mut().map(|member| (member.spare(), member));
+            let Some((count, busiest)) = spare.max_by_key(|(count, _)| *count) else { return };
             let taken = busiest.take_back(count);
             if taken.is_empty() {
                 if busiest.is_getting {
@@ -472,6 +478,15 @@ impl State {
             self.set_timer(next);
         }
         self.go_on();
+    }
+
+    /// Kills the workers that are stopped: one of them keeps all others from reporting.
+    pub(crate) fn kill_stopped(&mut self) {
+        for member in self.members_mut().filter(|member| !member.is_condemned) {
+            if member.look_whether_stopped() {
+                member.condemn(None);
+            }
+        }
     }
 
     /// Sees to it that tasks of the call are not begun, and kills workers that run one if `kill` says so. Whether one

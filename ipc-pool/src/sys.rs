@@ -8,7 +8,10 @@ use std::time::Duration;
 
 use ipc_core::{Error, Result};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
-use rustix::process::{Resource, Rlimit, Signal, getrlimit, set_parent_process_death_signal, setrlimit};
+use rustix::process::{
+    Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, set_parent_process_death_signal, setrlimit,
+    waitid,
+};
 
 /// Lets SIGINT pass without an effect. The terminal sends it to all processes of a program; it is for the first one to
 /// end, and its workers end with it. Not ignored, since that would be inherited by the programs that tasks start.
@@ -41,6 +44,13 @@ pub(crate) fn limit_memory(bytes: u64) {
 pub(crate) fn wait_writable(socket: BorrowedFd<'_>) {
     // Whoever waits looks again, so that an error only makes it busy.
     let _ = poll(&mut [PollFd::from_borrowed_fd(socket, PollFlags::OUT)], None);
+}
+
+/// Whether that child of this process is stopped, as by SIGSTOP.
+pub(crate) fn is_stopped(pidfd: BorrowedFd<'_>) -> bool {
+    // It stays to be told to others that wait for it.
+    let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    waitid(WaitId::PidFd(pidfd), options).is_ok_and(|status| status.is_some_and(|status| status.stopped()))
 }
 
 /// A descriptor that is readable after [`signal`] until [`clear`].

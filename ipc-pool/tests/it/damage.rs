@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use ipc_core::transfer::Parcel;
 use ipc_core::{Fd, codec};
-use ipc_pool::{Builder, Pool, TaskError};
+use ipc_crash_test::alone::until;
+use ipc_pool::{Builder, Death, Pool, TaskError};
 use ipc_queue::Queue;
+use rustix::process::{Signal, getpid, kill_process};
 use serde::Serialize;
 
-use crate::help::{LONG, Words, get};
+use crate::help::{LONG, Words, end, get};
 
 /// The memory of all queues that this process has.
 fn memories() -> Vec<File> {
@@ -94,18 +96,46 @@ enum What {
     Ended,
 }
 
-fn put_everywhere(report: &Report) {
-    let mut bytes = Vec::new();
-    codec::encode(report, &mut bytes).unwrap();
-    for memory in memories() {
+/// All queues that this process has.
+fn queues() -> impl Iterator<Item = Queue<[u8]>> {
+    memories().into_iter().map(|memory| {
         let fd = Fd(OwnedFd::from(memory));
         let parcel = Parcel::pack(|| {
             let mut bytes = Vec::new();
             codec::encode(&fd, &mut bytes).map(|()| bytes)
         });
-        let queue = parcel.unwrap().unpack(codec::decode_all::<Queue<[u8]>>).unwrap();
-        queue.put_bytes(&bytes).unwrap();
+        parcel.unwrap().unpack(codec::decode_all::<Queue<[u8]>>).unwrap()
+    })
+}
+
+fn put_everywhere(report: &Report) {
+    let mut bytes = Vec::new();
+    codec::encode(report, &mut bytes).unwrap();
+    queues().for_each(|queue| queue.put_bytes(&bytes).unwrap());
+}
+
+/// Never leaves the lock of the reports, which alone are shared by more than two.
+fn stop_within_reports(words: Words) {
+    let reports = queues().max_by_key(|queue| queue.segment().participants().len()).unwrap();
+    let _room = reports.reserve(100).unwrap();
+    words.add(0);
+    kill_process(getpid(), Signal::STOP).unwrap();
+}
+
+#[test]
+fn a_worker_that_is_stopped_within_the_lock_of_the_reports_costs_itself_alone() {
+    let pool = Pool::new(2).unwrap();
+    until("they are not ready", || pool.insights().workers.iter().all(|worker| worker.start_time.is_some()));
+    let words = Words::new();
+    let stops = pool.apply_async(stop_within_reports, (words.clone(),)).unwrap();
+    words.wait(0, 1);
+    let others: Vec<_> = (0..50_u64).map(|x| pool.apply_async(|x: u64| x, (x,)).unwrap()).collect();
+    for (x, other) in (0..).zip(&others) {
+        assert_eq!(get(other).unwrap(), x);
     }
+    assert!(matches!(get(&stops), Err(TaskError::WorkerDied { death: Death::Signal(9), .. })));
+    end(&pool);
+    assert_eq!(pool.insights().restarts, 1);
 }
 
 #[test]

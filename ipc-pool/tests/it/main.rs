@@ -11,4 +11,5 @@ mod handles;
 mod help;
 mod maps;
 mod settings;
+mod stops;
 mod timeouts;
