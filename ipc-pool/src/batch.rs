@@ -52,7 +52,7 @@ impl<R: Send + 'static> Batch<R> {
         }
         let mut parts = mem::take(&mut inner.parts);
         let result = match inner.error.take() {
-            Some((_, error)) => Err(error),
+            Some((index, error)) => Err(error.of_item(index)),
             None => {
                 parts.sort_unstable_by_key(|(index, _)| *index);
                 let mut results = Vec::with_capacity(inner.done);

@@ -48,6 +48,23 @@ pub enum TaskError {
     Pool(Arc<PoolError>),
     /// The result was taken before.
     AlreadyTaken,
+    /// An item of a map has failed, so that the map has no results.
+    Item {
+        /// The index of the item, from 0 on.
+        index: usize,
+        /// Why it has no result.
+        error: Box<TaskError>,
+    },
+}
+
+impl TaskError {
+    /// As the error of a map: of that item, unless it befell the whole map or pool.
+    pub(crate) fn of_item(self, index: usize) -> TaskError {
+        match self {
+            TaskError::Cancelled | TaskError::Terminated | TaskError::Pool(_) => self,
+            error => TaskError::Item { index, error: Box::new(error) },
+        }
+    }
 }
 
 /// How a worker ended.
@@ -111,6 +128,7 @@ impl fmt::Display for TaskError {
             TaskError::Terminated => f.write_str("the pool was closed or terminated"),
             TaskError::Pool(error) => error.fmt(f),
             TaskError::AlreadyTaken => f.write_str("the result was taken before"),
+            TaskError::Item { index, error } => write!(f, "item {index}: {error}"),
         }
     }
 }
@@ -119,6 +137,7 @@ impl Error for TaskError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             TaskError::Pool(error) => error.source(),
+            TaskError::Item { error, .. } => error.source(),
             _ => None,
         }
     }

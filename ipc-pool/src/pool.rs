@@ -164,7 +164,7 @@ impl Pool {
     /// Runs a function for each item, in chunks, and waits for all results, which stand in the order of the items.
     ///
     /// # Errors
-    /// That of the first item that has one, when all others are done.
+    /// That of the first item that has one, with its index, when all others are done: [`TaskError::Item`].
     pub fn map<F, I>(&self, f: F, items: I) -> Result<Vec<F::Output>, TaskError>
     where
         F: Function<(I::Item,), Output: Serialize + DeserializeOwned + Send + 'static>,
@@ -358,6 +358,8 @@ impl Pool {
         });
         Insights {
             workers: workers.collect(),
+            tasks: state.tasks,
+            busy: Duration::from_nanos(state.busy),
             pending: state.pending(),
             restarts: state.restarts,
             slowest: state.slowest.clone(),

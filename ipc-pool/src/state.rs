@@ -105,6 +105,9 @@ pub(crate) struct State {
     /// All was delivered, and there will be nothing more.
     pub(crate) is_finished: bool,
     pub(crate) restarts: u64,
+    /// That were done, and how long it took, in nanoseconds.
+    pub(crate) tasks: u64,
+    pub(crate) busy: u64,
     pub(crate) slowest: Vec<SlowTask>,
     /// Results, and tasks that are dropped, for when the state is not locked.
     pub(crate) out: Vec<Delivery>,
@@ -130,6 +133,8 @@ impl State {
             delivering: 0,
             is_finished: false,
             restarts: 0,
+            tasks: 0,
+            busy: 0,
             slowest: Vec::new(),
             out: Vec::new(),
         }
@@ -311,8 +316,10 @@ impl State {
             task.call.set_over();
             member.given.remove(found.unwrap_or_default());
             member.tasks += 1;
+            self.tasks += 1;
             member.put_skip();
         }
+        self.busy = self.busy.saturating_add(busy);
         self.typical = self.typical.saturating_mul(7).saturating_add(busy) / 8;
         self.barren = 0;
         if self.slowest.len() < SLOWEST || self.slowest.last().is_some_and(|last| last.took < slow.took) {

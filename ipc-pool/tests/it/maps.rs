@@ -80,7 +80,10 @@ fn an_item_that_fails_is_an_error_in_its_place() {
                 Err(error) => panic!("{error}"),
             }
         }
-        assert!(matches!(pool.each(odd, 0..50).chunk_size(chunk).map(), Err(TaskError::Panicked(_))));
+        match pool.each(odd, 0..50).chunk_size(chunk).map() {
+            Err(TaskError::Item { index: 3, error }) => assert!(matches!(*error, TaskError::Panicked(_))),
+            other => panic!("{other:?}"),
+        }
     }
     end(&pool);
 }

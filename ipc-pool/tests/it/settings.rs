@@ -91,4 +91,22 @@ fn insights_tell_what_the_workers_did() {
         insights.workers.iter().any(|worker| worker.busy.as_millis() >= 20 && worker.start_time.is_some())
     );
     end(&pool);
+    let insights = pool.insights();
+    assert!(insights.tasks == 101 && insights.busy.as_millis() >= 20, "those of workers that are gone count");
+}
+
+#[test]
+fn insights_are_read_as_lines() {
+    let pool = Builder::new().workers(1).name("cook").build().unwrap();
+    pool.apply(|x: u32| x, (1,)).unwrap();
+    let insights = pool.insights().to_string();
+    let lines: Vec<_> = insights.lines().collect();
+    assert!(
+        lines[0].starts_with("1 tasks done in ") && lines[0].ends_with("; 1 workers, 0 restarts"),
+        "{insights}"
+    );
+    assert!(lines[1].starts_with("cook-1 (pid ") && lines[1].contains("1 tasks done, 0 given"), "{insights}");
+    assert!(lines[2].contains(" for it::settings::"), "{insights}");
+    assert_eq!(lines.len(), 3);
+    end(&pool);
 }
