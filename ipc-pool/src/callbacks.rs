@@ -5,6 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Instant;
 
+use crate::wait::wait_until;
+
 /// A callback with what it is called with, and what comes after it.
 pub(crate) type Job = Box<dyn FnOnce() + Send>;
 
@@ -74,20 +76,9 @@ impl Callbacks {
         if lock().thread.as_ref().is_some_and(is_one) {
             return true;
         }
-        let mut count = self.left.lock();
-        while *count > 0 {
-            count = match deadline {
-                None => self.left.none.wait(count).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let time = deadline.saturating_duration_since(Instant::now());
-                    if time.is_zero() {
-                        return false;
-                    }
-                    self.left.none.wait_timeout(count, time).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+        if !wait_until(&self.left.none, self.left.lock(), deadline, |count| *count == 0).1 {
+            return false;
         }
-        drop(count);
         let Running { sender, thread } = std::mem::take(&mut *lock());
         drop(sender);
         if let Some(thread) = thread {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ipc_core::{Segment, codec};
+use ipc_core::Segment;
 use ipc_queue::Queue;
 
 use crate::board::{self, Note};
@@ -20,6 +20,7 @@ use crate::error::{PoolError, Refusal, TaskError};
 use crate::state::{Delivery, Ended, Results, State};
 use crate::sys;
 use crate::task::{Task, Terms};
+use crate::wait::wait_until;
 use crate::wire::{self, Report};
 
 thread_local! {
@@ -167,9 +168,7 @@ impl Desk {
 
     /// Puts a report of nobody. Who takes reports looks up by itself now and then, so that it may fail, or be lost.
     pub(crate) fn put_news(&self) {
-        let mut bytes = Vec::new();
-        codec::encode(&Report::NEWS, &mut bytes).expect("a report has no handles and no maps");
-        let _ = self.reports.put_bytes_timeout(&bytes, clerk::LOOK);
+        let _ = wire::put_report(&Report::NEWS, &[], |len| self.reports.reserve_timeout(len, clerk::LOOK));
     }
 
     /// Tells those who wait.
@@ -178,27 +177,8 @@ impl Desk {
     }
 
     /// Waits until the state is so; false at the deadline.
-    pub(crate) fn wait_until(
-        &self,
-        deadline: Option<Instant>,
-        mut is_so: impl FnMut(&State) -> bool,
-    ) -> bool {
-        let mut state = self.lock();
-        loop {
-            if is_so(&state) {
-                return true;
-            }
-            state = match deadline {
-                None => self.changed.wait(state).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        return false;
-                    }
-                    self.changed.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+    pub(crate) fn wait_until(&self, deadline: Option<Instant>, is_so: impl FnMut(&State) -> bool) -> bool {
+        wait_until(&self.changed, self.lock(), deadline, is_so).1
     }
 }
 

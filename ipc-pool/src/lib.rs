@@ -22,6 +22,7 @@ mod state;
 mod stream;
 mod sys;
 mod task;
+mod wait;
 mod warden;
 mod wire;
 mod worker;

@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::entry::caught;
 use crate::error::TaskError;
 use crate::task::{CallInfo, Sink};
+use crate::wait::wait_until;
 
 type Called<T> = Box<dyn FnOnce(&T) + Send>;
 
@@ -133,19 +134,8 @@ impl<R: Send + 'static> Slot<R> {
     fn wait_until(&self, deadline: Option<Instant>) -> (MutexGuard<'_, Inner<R>>, bool) {
         let mut inner = self.lock();
         inner.waiting += 1;
-        let mut in_time = true;
-        while in_time && !inner.is_ready() {
-            inner = match deadline {
-                None => self.ready.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    in_time = !left.is_zero();
-                    self.ready.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
-        }
+        let (mut inner, is_ready) = wait_until(&self.ready, inner, deadline, Inner::is_ready);
         inner.waiting -= 1;
-        let is_ready = inner.is_ready();
         (inner, is_ready)
     }
 }

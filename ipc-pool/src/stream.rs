@@ -18,6 +18,7 @@ use crate::each::{begin, give};
 use crate::error::{Refused, TaskError};
 use crate::result::decode;
 use crate::task::{CallInfo, Sink, Terms};
+use crate::wait::wait_until;
 
 /// About as long as a chunk should take.
 const CHUNK: Duration = Duration::from_millis(1);
@@ -209,20 +210,10 @@ where
 
     fn wait_until(&self, deadline: Option<Instant>) -> (MutexGuard<'_, Inner<F::Output>>, bool) {
         let mut inner = self.stream.lock();
-        while !inner.is_ready() {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            if left == Some(Duration::ZERO) {
-                return (inner, false);
-            }
-            inner.is_waiting = true;
-            let changed = &self.stream.changed;
-            inner = match left {
-                None => changed.wait(inner).unwrap_or_else(PoisonError::into_inner),
-                Some(left) => changed.wait_timeout(inner, left).unwrap_or_else(PoisonError::into_inner).0,
-            };
-            inner.is_waiting = false;
-        }
-        (inner, true)
+        inner.is_waiting = true;
+        let (mut inner, is_ready) = wait_until(&self.stream.changed, inner, deadline, Inner::is_ready);
+        inner.is_waiting = false;
+        (inner, is_ready)
     }
 }
 

@@ -11,7 +11,7 @@ use std::thread;
 
 use ipc_core::codec::{self, CodecError};
 use ipc_process::Panic;
-use ipc_queue::Queue;
+use ipc_queue::{Queue, Reservation};
 use serde::{Deserialize, Serialize};
 
 /// More bytes travel through the socket, in memory of their own.
@@ -97,6 +97,21 @@ pub(crate) enum What {
     NotReady(Failure),
     /// Results of that many items, from that number on, follow or are in the socket. It took so many nanoseconds.
     Done { number: u64, items: u32, busy: u64, fetch: bool },
+}
+
+/// Puts a report, and what follows it, where `reserve` finds room for them.
+pub(crate) fn put_report<'q, E>(
+    report: &Report,
+    results: &[u8],
+    reserve: impl FnOnce(usize) -> Result<Reservation<'q>, E>,
+) -> Result<(), E> {
+    let mut head = Vec::with_capacity(64);
+    codec::encode(report, &mut head).expect("a report has no handles and no maps");
+    let mut room = reserve(head.len() + results.len())?;
+    room.write_at(0, &head);
+    room.write_at(head.len(), results);
+    room.commit();
+    Ok(())
 }
 
 /// Why an item has no result, as its worker says.

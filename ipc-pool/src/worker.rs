@@ -10,7 +10,7 @@ use std::time::Instant;
 use ipc_core::transfer::Parcel;
 use ipc_core::{Fd, Segment, codec};
 use ipc_process::Parent;
-use ipc_queue::{PutError, Queue};
+use ipc_queue::Queue;
 use serde::{Deserialize, Serialize};
 
 use crate::board::Note;
@@ -221,7 +221,7 @@ impl Worker {
 
     pub(crate) fn report(&self, what: What, results: &[u8]) {
         let report = Report { place: self.place, generation: self.generation, what };
-        if put_report(&self.reports, &report, results).is_err() {
+        if wire::put_report(&report, results, |len| self.reports.reserve(len)).is_err() {
             // There is no memory for it. The parent will see that this worker has ended.
             process::exit(UNHEARD);
         }
@@ -275,17 +275,6 @@ impl Worker {
         }
         self.functions.get(&number).copied()
     }
-}
-
-/// Puts a report, and what follows it.
-pub(crate) fn put_report(reports: &Queue<[u8]>, report: &Report, results: &[u8]) -> Result<(), PutError<()>> {
-    let mut head = Vec::with_capacity(64);
-    codec::encode(report, &mut head).expect("a report has no handles and no maps");
-    let mut room = reports.reserve(head.len() + results.len())?;
-    room.write_at(0, &head);
-    room.write_at(head.len(), results);
-    room.commit();
-    Ok(())
 }
 
 /// The arguments of a parcel with one item.
