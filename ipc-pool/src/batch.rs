@@ -91,6 +91,8 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
         let count = inner.done - before;
         self.complete(desk, inner);
         if let Some(progress) = &self.progress {
+            // It may take long.
+            desk.do_afterwards();
             progress(count as u64);
         }
     }

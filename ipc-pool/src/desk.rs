@@ -1,6 +1,6 @@
 //! What the threads of a pool share: who gives tasks, the clerk who takes reports, and the warden who looks after workers.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,6 +26,14 @@ use crate::wire::{self, Report};
 thread_local! {
     /// For whose pool this thread is delivering results.
     static DELIVERING: Cell<*const Desk> = const { Cell::new(ptr::null()) };
+    /// What is to be done when it has delivered them.
+    static AFTERWARDS: RefCell<Vec<Box<dyn FnOnce()>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Does it when this thread has delivered all results that it has at hand, at once if it has none. So who waits for one of
+/// them is woken when the next, which he may want as well, are there, too.
+pub(crate) fn when_delivered(f: impl FnOnce() + 'static) {
+    if DELIVERING.get().is_null() { f() } else { AFTERWARDS.with_borrow_mut(|all| all.push(Box::new(f))) }
 }
 
 pub(crate) struct Desk {
@@ -118,13 +126,28 @@ impl Desk {
         for delivery in out {
             self.deliver(delivery, buffer);
         }
+        self.do_afterwards();
+    }
+
+    /// Does now what was to be done when all is delivered.
+    pub(crate) fn do_afterwards(&self) {
+        while let Some(f) = AFTERWARDS.with_borrow_mut(Vec::pop) {
+            self.run_foreign(f);
+        }
+    }
+
+    /// Runs what decodes, drops and wakes, which is the program's own code.
+    fn run_foreign(&self, f: impl FnOnce()) {
+        let before = DELIVERING.replace(self);
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(f)) {
+            std::mem::forget(payload);
+        }
+        DELIVERING.set(before);
     }
 
     fn deliver(self: &Arc<Self>, delivery: Delivery, buffer: &[u8]) {
         let Delivery { sink, index, items, results } = delivery;
-        let before = DELIVERING.replace(Arc::as_ptr(self));
-        // What it decodes, drops and wakes is the program's own code.
-        let delivered = catch_unwind(AssertUnwindSafe(|| match results {
+        self.run_foreign(|| match results {
             Results::Buffer(part) => {
                 sink.deliver(self, index, &mut read(buffer.get(part).unwrap_or_default(), items));
             }
@@ -134,11 +157,7 @@ impl Desk {
             Results::Error(error) => {
                 sink.deliver(self, index, &mut iter::repeat_n(Err(error), items as usize));
             }
-        }));
-        if let Err(payload) = delivered {
-            std::mem::forget(payload);
-        }
-        DELIVERING.set(before);
+        });
     }
 
     /// Gives a task to the pool.

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use ipc_core::codec;
 use serde::de::DeserializeOwned;
 
-use crate::desk::Desk;
+use crate::desk::{Desk, when_delivered};
 use crate::entry::caught;
 use crate::error::TaskError;
 use crate::task::{CallInfo, Sink};
@@ -116,13 +116,14 @@ impl<R: Send + 'static> Slot<R> {
         }));
     }
 
-    fn set(&self, mut inner: MutexGuard<'_, Inner<R>>, result: Result<R, TaskError>) {
+    fn set(self: &Arc<Self>, mut inner: MutexGuard<'_, Inner<R>>, result: Result<R, TaskError>) {
         inner.stage = Stage::Ready(result);
         let waker = inner.waker.take();
         let waiting = inner.waiting;
         drop(inner);
         if waiting > 0 {
-            self.ready.notify_all();
+            let slot = Arc::clone(self);
+            when_delivered(move || slot.ready.notify_all());
         }
         if let Some(waker) = waker {
             // An executor's code.

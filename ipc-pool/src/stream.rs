@@ -71,7 +71,7 @@ impl<R> Inner<R> {
 impl<R: DeserializeOwned + Send + 'static> Sink for Stream<R> {
     fn deliver(
         self: Arc<Self>,
-        _: &Arc<Desk>,
+        desk: &Arc<Desk>,
         index: usize,
         results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     ) {
@@ -87,6 +87,8 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Stream<R> {
             self.changed.notify_one();
         }
         if let Some(progress) = &self.progress {
+            // It may take long.
+            desk.do_afterwards();
             progress(count);
         }
     }
