@@ -34,24 +34,23 @@ impl Outgoing {
     /// Sends a value.
     #[inline]
     pub(crate) fn send<T: Serialize>(&self, value: &T, patient: Patient) -> Result<(), SendRefused> {
-        let mut scratch = Scratch::new();
-        let mut bytes = std::mem::take(&mut *scratch);
-        let packed = Parcel::pack(|| match codec::encode(value, &mut bytes) {
-            Ok(()) => Ok(std::mem::take(&mut bytes)),
-            Err(error) => Err(error),
-        });
-        let mut parcel = packed.map_err(|error| fault("encode", error))?;
-        *scratch = parcel.take_bytes();
+        let mut bytes = Scratch::new();
+        // The bytes stay where they are: into the parcel and out of it they would be moved some times.
+        let packed = Parcel::pack(|| codec::encode(value, &mut bytes).map(|()| Vec::new()));
+        let mut parcel = match packed {
+            Ok(parcel) => parcel,
+            Err(error) => return Err(fault("encode", error).into()),
+        };
         match self {
             Outgoing::Channel(channel) if parcel.handles() > 0 => {
-                channel.send(&scratch, Some(&mut parcel), patient)
+                channel.send(&bytes, Some(&mut parcel), patient)
             }
             Outgoing::Channel(channel) => {
-                scratch.push(PLAIN);
-                channel.send(&scratch, None, patient)
+                bytes.push(PLAIN);
+                channel.send(&bytes, None, patient)
             }
             Outgoing::Stream(_) if parcel.handles() > 0 => Err(stream::handles_refused(parcel.handles())),
-            Outgoing::Stream(stream) => stream.send(&scratch, patient),
+            Outgoing::Stream(stream) => stream.send(&bytes, patient),
         }
     }
 
@@ -99,13 +98,13 @@ impl Incoming {
                 None
             }
         };
-        let value = match parcel {
-            None => codec::decode_all(&bytes),
-            Some(parcel) => parcel.unpack(|_| codec::decode_all(&bytes)),
-        };
-        match value {
+        if let Some(parcel) = parcel {
+            return unpack(*parcel, &bytes);
+        }
+        // Decoded where the caller wants it: it would be copied on every other way.
+        match codec::decode_all(&bytes) {
             Ok(value) => Ok(value),
-            Err(error) => Err(RecvRefused::Fault(fault("decode", error))),
+            Err(error) => Err(fault("decode", error).into()),
         }
     }
 
@@ -167,6 +166,12 @@ impl Incoming {
             Incoming::Stream(stream) => stream.fd(),
         }
     }
+}
+
+/// Decodes a message whose handles are in the parcel.
+#[cold]
+fn unpack<T: DeserializeOwned>(parcel: Parcel, bytes: &[u8]) -> Result<T, RecvRefused> {
+    parcel.unpack(|_| codec::decode_all(bytes)).map_err(|error| fault("decode", error).into())
 }
 
 /// The codec's refusal of a message.

@@ -60,7 +60,7 @@ impl Incoming {
         &self,
         patient: Patient,
         to: &mut Vec<u8>,
-    ) -> Result<Option<Parcel>, RecvRefused> {
+    ) -> Result<Option<Box<Parcel>>, RecvRefused> {
         for _ in 0..MANY {
             let mut getting = Getting::new(&self.0.ring);
             self.begin(&mut getting, patient)?.append_to(to)?;
@@ -193,7 +193,7 @@ impl Incoming {
 
     /// While nobody else can get: takes the parcel of the message in front off the socket.
     #[cold]
-    fn parcel(&self, label: Label) -> Result<Parcel, Missing> {
+    fn parcel(&self, label: Label) -> Result<Box<Parcel>, Missing> {
         let mut tokens = false;
         let mut found = Err(Missing::Gone);
         for _ in 0..MANY {
@@ -221,9 +221,13 @@ impl Incoming {
         found
     }
 
-    fn receive_parcel(&self, label: Label) -> Result<Parcel, Missing> {
+    fn receive_parcel(&self, label: Label) -> Result<Box<Parcel>, Missing> {
         let parcel = Parcel::receive(self.fd())?.ok_or(Missing::Gone)?;
-        if parcel.handles() == label.handles as usize { Ok(parcel) } else { Err(self.bad_message().into()) }
+        if parcel.handles() == label.handles as usize {
+            Ok(Box::new(parcel))
+        } else {
+            Err(self.bad_message().into())
+        }
     }
 
     fn bad_message(&self) -> Error {
