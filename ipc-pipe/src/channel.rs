@@ -24,11 +24,11 @@ use crate::layout::{PARTICIPANTS, PIPE, Pipe, VERSION};
 use crate::sys::{self, Events};
 
 /// Who sleeps looks again at least so often, since whoever should wake him may have been killed.
-const LOOK_AGAIN: Duration = Duration::from_millis(70);
+pub(crate) const LOOK_AGAIN: Duration = Duration::from_millis(70);
 
 /// Where one is stopped in the middle of a send, and has put descriptors on the way, others look for its message so
 /// often at first, and then ever less.
-const LOOK_SOON: Duration = Duration::from_millis(1);
+pub(crate) const LOOK_SOON: Duration = Duration::from_millis(1);
 
 /// Which end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,9 +235,7 @@ impl End {
             }
         }
     }
-}
 
-impl End {
     /// Waits until there is room in the socket, or for a while.
     pub(crate) fn wait_writable(&self, deadline: Option<Instant>) -> Waited {
         let until = ipc_core::deadline(LOOK_AGAIN).into_iter().chain(deadline).min();

@@ -10,7 +10,7 @@ use ipc_queue::raw::{Patient, Scratch};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::channel::{Stats, Waited};
+use crate::channel::{End, Stats, Waited};
 use crate::error::{RecvRefused, SendRefused};
 use crate::message::{Message, Place};
 use crate::parcel::PLAIN;
@@ -71,18 +71,20 @@ impl Outgoing {
         }
     }
 
-    pub(crate) fn segment(&self) -> Option<&Segment> {
+    /// The end in shared memory, if it is there.
+    fn end(&self) -> Option<&End> {
         match self {
-            Outgoing::Channel(channel) => Some(channel.0.segment()),
+            Outgoing::Channel(channel) => Some(&channel.0),
             Outgoing::Stream(_) => None,
         }
     }
 
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        self.end().map(End::segment)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
-        match self {
-            Outgoing::Channel(channel) => channel.0.stats(),
-            Outgoing::Stream(_) => Stats::default(),
-        }
+        self.end().map(End::stats).unwrap_or_default()
     }
 }
 
@@ -146,18 +148,20 @@ impl Incoming {
         }
     }
 
-    pub(crate) fn segment(&self) -> Option<&Segment> {
+    /// The end in shared memory, if it is there.
+    fn end(&self) -> Option<&End> {
         match self {
-            Incoming::Channel(channel) => Some(channel.0.segment()),
+            Incoming::Channel(channel) => Some(&channel.0),
             Incoming::Stream(_) => None,
         }
     }
 
+    pub(crate) fn segment(&self) -> Option<&Segment> {
+        self.end().map(End::segment)
+    }
+
     pub(crate) fn stats(&self) -> Stats {
-        match self {
-            Incoming::Channel(channel) => channel.0.stats(),
-            Incoming::Stream(_) => Stats::default(),
-        }
+        self.end().map(End::stats).unwrap_or_default()
     }
 
     pub(crate) fn fd(&self) -> BorrowedFd<'_> {

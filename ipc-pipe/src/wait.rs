@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use ipc_core::{Cause, Error, Result};
 
-use crate::channel::Waited;
+use crate::channel::{LOOK_AGAIN, LOOK_SOON, Waited};
 use crate::connection::{Connection, Receiver};
 use crate::half::Incoming;
 use crate::sys::{self, Events};
@@ -49,12 +49,6 @@ impl private::Sealed for BorrowedFd<'_> {}
 impl Waitable for BorrowedFd<'_> {}
 impl private::Sealed for OwnedFd {}
 impl Waitable for OwnedFd {}
-
-/// Who waits looks again at least so often, since whoever should wake him may have been killed.
-const LOOK_AGAIN: Duration = Duration::from_millis(70);
-
-/// Where one is stopped in the middle of a send, others look for its message so often.
-const LOOK_SOON: Duration = Duration::from_millis(1);
 
 /// Waits until one of the things is ready, and says which are, by their places in `things`. None if the timeout passes
 /// first; `None` waits as long as it takes.
