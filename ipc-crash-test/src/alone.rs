@@ -12,6 +12,8 @@ use rustix::process::{
     Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, waitid, waitpid,
 };
 
+use crate::table::WIDE_STEPS;
+
 /// Set in the processes that [`alone`] starts.
 const ALONE: &str = "IPC_TEST_ALONE";
 /// A test that hangs is ended by the kernel.
@@ -47,6 +49,7 @@ pub fn alone(test: impl FnOnce()) {
     let run = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", &name, "--nocapture", "--test-threads=1"])
         .env(ALONE, "1")
+        .envs([WIDE_STEPS])
         .output()
         .unwrap();
     let text = String::from_utf8_lossy(&run.stdout) + String::from_utf8_lossy(&run.stderr);

@@ -18,9 +18,9 @@ pub(super) const CASES: &[Entry] = &[
     ("connect: the listener with a key that accepts is killed", [997, 9973], |walk| {
         accept(walk, Some("secret"))
     }),
-    ("listen: bind a path", [3, 61], bind),
-    ("listen: bind a path whose owner was killed", [3, 61], bind_stale),
-    ("listen: drop a listener while one connects", [3, 61], drop_listener),
+    ("listen: bind a path", [31, 499], bind),
+    ("listen: bind a path whose owner was killed", [31, 499], bind_stale),
+    ("listen: drop a listener while one connects", [1, 61], drop_listener),
 ];
 
 /// Where a listener is, and what lets in there.

@@ -9,8 +9,8 @@ pub(super) const CASES: &[Entry] = &[
     ("recovery: send after the send of a killed", [31, 499], send),
     ("recovery: recv after the recv of a killed", [31, 499], recv),
     ("recovery: send a descriptor after the same of a killed", [97, 1499], send_handle),
-    ("recovery: recv a descriptor after the same of a killed", [197, 2999], recv_handle),
-    ("recovery: recv a descriptor after the send of a killed", [197, 1499], recv_after_send),
+    ("recovery: recv a descriptor after the same of a killed", [97, 1499], recv_handle),
+    ("recovery: recv a descriptor after the send of a killed", [97, 1499], recv_after_send),
     ("recovery: find nothing after the send of a killed", [97, 1999], find_nothing),
 ];
 

@@ -26,7 +26,7 @@ pub(super) const CASES: &[Entry] = &[
     ("try_recv: the pipe is empty", [1, 31], try_recv_empty),
     ("try_recv: the pipe is empty, and a token is there", [1, 31], try_recv_token),
     ("wait: poll where there is something", [1, 31], poll),
-    ("wait: for two of which one has something", [1, 211], wait),
+    ("wait: for two of which one has something", [3, 211], wait),
     ("wait: for nothing, until a timeout", [101, 4001], wait_in_vain),
     ("wait: for nothing, until one sends", [61, 997], wait_until_sent),
 ];
