@@ -16,8 +16,8 @@ use ipc_queue::JoinableQueue;
 const PRODUCERS: usize = 3;
 const CONSUMERS: usize = 4;
 const PROCESSES: usize = PRODUCERS + CONSUMERS + 1;
-/// Room for what becomes of so many jobs.
-const JOBS: u64 = 1 << 26;
+/// Room for what becomes of so many jobs: for ten minutes at more than a million a second.
+const JOBS: u64 = 1 << 30;
 const CAPACITY: usize = 200;
 /// Who waits for longer than this hangs: with this many processes on few CPUs, much longer than the contract's 100 ms.
 const HANG: Duration = Duration::from_secs(5);
@@ -88,6 +88,7 @@ impl World {
         loop {
             let job = self.count(Count::Begun);
             if job >= JOBS {
+                self.check(job > JOBS, "too fast: there is no room for so many jobs");
                 std::thread::park();
                 continue;
             }
