@@ -93,7 +93,7 @@ pub fn traces() -> (usize, usize) {
 /// 100 ms.
 pub const HANG: Duration = Duration::from_secs(5);
 /// Between two kills, on average.
-const PAUSE: Duration = Duration::from_millis(5);
+const PAUSE: Duration = Duration::from_millis(3);
 
 // What is known of an item.
 const BEGUN: u8 = 1;
