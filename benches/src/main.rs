@@ -63,7 +63,7 @@ enum What {
 struct Arguments {
     #[arg(value_enum, default_value = "compare")]
     what: What,
-    /// Only the cases whose id begins like this.
+    /// Only the cases whose id begins like this, or the tables of kills of the crates whose name does.
     #[arg(long, value_name = "PREFIX", default_value = "")]
     only: String,
     /// Fewer rounds: for a look, not for a figure.
@@ -90,9 +90,12 @@ fn main() -> ExitCode {
     let output = arguments.output.as_deref();
     let done = match arguments.what {
         What::Compare => compare(&arguments).map(|good| good || !arguments.strict),
+        What::QueueVsPipe | What::Scaling if !arguments.only.is_empty() => {
+            Err("--only is for compare and reliability".into())
+        }
         What::QueueVsPipe => versus::run(arguments.quick, output).map(|()| true),
         What::Scaling => scaling::run(arguments.quick, output).map(|()| true),
-        What::Reliability => reliability::run(arguments.quick),
+        What::Reliability => reliability::run(&arguments.only, arguments.quick),
     };
     match done {
         Ok(good) => ExitCode::from(u8::from(!good)),

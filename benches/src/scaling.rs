@@ -133,10 +133,10 @@ fn pools(rounds: usize) -> Chart {
     let large = |pool: &Pool| drop(pool.map(work, 0..TASKS).expect("it returns"));
     chart(
         "map of a pool",
-        "thousand items a second",
+        "items a second",
         vec![
-            over_processes("next to no work", 1, (ITEMS / 5) as f64 / 1e3, rounds, map(small)),
-            over_processes("10 us of work each", 1, TASKS as f64 / 1e3, rounds, map(large)),
+            over_processes("next to no work", 1, (ITEMS / 5) as f64, rounds, map(small)),
+            over_processes("10 us of work each", 1, TASKS as f64, rounds, map(large)),
         ],
     )
 }

@@ -136,7 +136,7 @@ fn charts(rows: &[Row]) -> [Chart; 2] {
         };
         Chart {
             title,
-            x: "message",
+            x: "size of a message",
             y,
             base: 4.0,
             name: plot::bytes,

@@ -90,7 +90,7 @@ fn is_broken_pipe(error: &(dyn Error + 'static)) -> bool {
 
 fn list(out: &mut dyn Write) -> Done {
     for scenario in SCENARIOS {
-        writeln!(out, "{:<18} {}", scenario.id, scenario.about)?;
+        writeln!(out, "{:<24} {}", scenario.id, scenario.about)?;
     }
     Ok(true)
 }

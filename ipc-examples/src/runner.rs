@@ -39,7 +39,7 @@ pub fn run_all(chosen: &[&'static Scenario], deadline: Duration, out: &mut dyn W
     for scenario in chosen {
         let report = run(scenario, deadline, show);
         let word = if report.result.is_ok() { "ok    " } else { "FAILED" };
-        writeln!(out, "{word}  {:<18} {:>7} ms", report.id, report.took.as_millis())?;
+        writeln!(out, "{word}  {:<24} {:>7} ms", report.id, report.took.as_millis())?;
         match &report.result {
             Ok(()) => passed += 1,
             Err(why) => {

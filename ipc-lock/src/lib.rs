@@ -22,6 +22,8 @@ mod shareable;
 mod sync;
 mod wait;
 
+pub use ipc_core::{Cause, Error};
+
 pub use barrier::{Arrival, Barrier};
 pub use condvar::Condvar;
 pub use error::{

@@ -24,6 +24,8 @@ mod turn;
 mod verbs;
 mod wait;
 
+pub use ipc_core::{Cause, Error};
+
 pub use address::{Address, Peer};
 pub use auth::HandshakeError;
 pub use channel::Stats;

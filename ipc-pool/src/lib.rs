@@ -27,6 +27,8 @@ mod warden;
 mod wire;
 mod worker;
 
+pub use ipc_core::Blob;
+
 pub use builder::{Builder, Initialized};
 pub use call::Call;
 pub use each::Each;

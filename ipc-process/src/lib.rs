@@ -13,6 +13,8 @@ mod spawn;
 mod sys;
 mod wire;
 
+pub use ipc_core::Blob;
+
 pub use child::Child;
 pub use current::{Current, Parent, current, parent};
 pub use entry::init;

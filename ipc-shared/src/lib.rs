@@ -26,6 +26,7 @@ mod values;
 pub use array::{Array, ArrayGuard, OwnerDied};
 pub use dict::Dict;
 pub use error::IndexError;
+pub use ipc_core::{Cause, Error};
 pub use ipc_lock::{Shareable, shareable};
 pub use list::List;
 pub use manager::{Managed, Manager};

@@ -64,10 +64,12 @@ fn bill(mut eaters: Vec<Eater>) -> Result<Dishes, Box<dyn std::error::Error>> {
 pub(crate) fn run() -> Outcome {
     println!("three cooks who go home when they are done:");
     let queue = Queue::bounded(5)?;
+    // All before the first cook starts, who might be done and gone, as the last one, before the second has come.
+    let producers = (0..3).map(|_| queue.producer()).collect::<Result<Vec<_>, _>>()?;
     let eating = eaters(&queue)?;
     let mut cooks = Vec::new();
-    for number in 0..3 {
-        cooks.push(spawn(cook, (queue.producer()?, number))?);
+    for (number, producer) in producers.into_iter().enumerate() {
+        cooks.push(spawn(cook, (producer, number as u32))?);
     }
     let cooked: Vec<_> = (0..3).flat_map(|cook| (0..DISHES).map(move |dish| (cook, dish))).collect();
     assert_eq!(bill(eating)?, cooked, "everything is eaten, and once");
