@@ -317,8 +317,8 @@ impl Writer<'_> {
             None if self.ring.queue.capacity.load(Ordering::Relaxed) != ONE_REGION => {
                 self.enter_larger(region, need, len)
             }
-            // There will be room when the rest is read.
-            None if need <= region.len() / 2 => Err(Refused::Full),
+            // There will be room when the rest is read: on one side of the reader, wherever that stops, is half of the region.
+            None if need + WORD <= region.len() / 2 => Err(Refused::Full),
             None => match self.enter_larger(region, need, len) {
                 Err(Refused::Fault(_)) if backlog > 0 => Err(Refused::Full),
                 entered => entered,

@@ -9,5 +9,6 @@ mod joinable;
 mod kills;
 mod memory;
 mod model;
+mod raw;
 mod roles;
 mod verbs;
