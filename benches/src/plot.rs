@@ -73,8 +73,8 @@ impl Chart {
             .build_cartesian_2d(xs.log_scale().base(self.base), ys.log_scale().base(y_base))?;
         chart
             .configure_mesh()
-            .x_desc(self.x)
-            .y_desc(self.y)
+            .x_desc(format!("{}, log scale", self.x))
+            .y_desc(format!("{}, log scale", self.y))
             .x_labels(8)
             .x_label_formatter(&|&x| (self.name)(x))
             .y_label_formatter(&|&y| number(y))
