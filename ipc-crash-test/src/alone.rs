@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, kill_process, waitid, waitpid,
+    Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, WaitOptions, WaitStatus, getrlimit, kill_process,
+    setrlimit, waitid, waitpid,
 };
 
 use crate::table::WIDE_STEPS;
@@ -80,6 +81,14 @@ fn set_alarm() {
 /// How many descriptors this process has.
 pub fn descriptors() -> usize {
     fs::read_dir("/proc/self/fd").unwrap().count()
+}
+
+/// Runs `f` while no file of this process, and so no segment, can become longer than that. For tests that run [`alone`].
+pub fn with_file_limit(bytes: u64, f: impl FnOnce()) {
+    let old = getrlimit(Resource::Fsize);
+    setrlimit(Resource::Fsize, Rlimit { current: Some(bytes), ..old }).unwrap();
+    f();
+    setrlimit(Resource::Fsize, old).unwrap();
 }
 
 /// A name that no other test or run uses.

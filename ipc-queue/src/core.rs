@@ -8,7 +8,7 @@ use std::time::Instant;
 use ipc_core::{Error, Identity, Place, Result, Segment, Spec};
 use ipc_lock::raw::{Acquired, Party, TimedOut, identity};
 
-use crate::layout::{self, CLOSED, End, MAX_CLASS, PARTICIPANTS, UNBOUNDED, VERSION};
+use crate::layout::{self, CLOSED, End, MAX_CLASS, ONE_REGION, PARTICIPANTS, UNBOUNDED, VERSION};
 use crate::region::{KEPT_CLASS, Region};
 use crate::ring::{Reader, Ring, milliseconds};
 use crate::wait::Pace;
@@ -169,6 +169,23 @@ impl Core {
         }
     }
 
+    /// Within the tail's lock: if nothing is left, has both ends go back to the first region, so that all memory is free
+    /// for what comes next; whether they did.
+    #[cold]
+    pub(crate) fn rewind(&self, me: u32) -> bool {
+        let head = &self.queue().head;
+        let Some(acquired) = head.lock.try_lock(self.segment(), me) else { return false };
+        if acquired == Acquired::OwnerDied {
+            self.repair(head);
+        }
+        let before = self.queue().tail.position();
+        let mut reader = self.ring().reader();
+        reader.begin();
+        let _ = reader.trim();
+        self.leave(head);
+        self.queue().tail.position() != before
+    }
+
     #[inline]
     pub(crate) fn has_items(&self) -> bool {
         self.ring().has_items()
@@ -249,7 +266,8 @@ pub(crate) fn check_capacity(kind: &str, name: Option<&str>, capacity: Option<us
         let none = io::Error::new(io::ErrorKind::InvalidInput, "a capacity is 1 or more");
         return Err(Error::new("create", object, none));
     }
-    Ok(capacity.map_or(UNBOUNDED, |capacity| capacity as u64))
+    // The numbers above that mean something else; so many do not fit anyway.
+    Ok(capacity.map_or(UNBOUNDED, |capacity| (capacity as u64).min(ONE_REGION - 1)))
 }
 
 /// Makes the segment of a queue whose first region is `base`: with a name, if there is one.

@@ -67,7 +67,12 @@ impl<'a> Putting<'a> {
             return self.refuse(PutRefused::Closed);
         }
         self.writer.begin();
-        match self.writer.push(len) {
+        let mut pushed = self.writer.push(len);
+        if matches!(pushed, Err(Refused::Fault(_))) && self.core.rewind(me.id().word()) {
+            self.writer.begin();
+            pushed = self.writer.push(len);
+        }
+        match pushed {
             Ok(at) => {
                 self.at = at;
                 Ok(())

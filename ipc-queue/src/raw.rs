@@ -6,7 +6,7 @@
 //! are words in which those who wait can be noted, next to what is written anyway.
 //!
 //! Unlike a queue's, a full ring is not left for a larger one, unless a record would take more than half of it. So any
-//! size goes through, and what is unread takes no more memory than was asked for, and than four of the largest.
+//! size goes through, and what is unread takes no more memory than was asked for, and than eight of the largest.
 //!
 //! ```
 //! use ipc_core::{Segment, Spec};
@@ -106,6 +106,12 @@ impl Ring {
     #[inline]
     pub fn taken(&self) -> u64 {
         self.0.queue().head.passed()
+    }
+
+    /// How many records have been put in so far.
+    #[inline]
+    pub fn put(&self) -> u64 {
+        self.0.queue().tail.passed()
     }
 
     /// A word next to what is written when a record is put: 0 until somebody notes there that he waits for one.

@@ -67,6 +67,11 @@ impl End {
         self.at[(!self.state.load(Ordering::Relaxed) & 1) as usize].load(Ordering::Relaxed)
     }
 
+    /// Within the lock: the position of the next record.
+    pub(crate) fn position(&self) -> u64 {
+        self.now().1
+    }
+
     /// Items that have passed.
     #[inline]
     pub(crate) fn passed(&self) -> u64 {
@@ -335,7 +340,10 @@ impl Writer<'_> {
         };
         let small = Region::with_len(used.checked_add(need)?.checked_mul(4)?)?;
         (small.class + 2 < region.class).then_some(())?;
-        self.enter(Region { class: small.class.max(KEPT_CLASS) }).ok()
+        // A ring that is bound by its bytes keeps the room that was asked for.
+        let class = small.class.max(KEPT_CLASS).max(self.ring.queue.base.load(Ordering::Relaxed));
+        (class < region.class).then_some(())?;
+        self.enter(Region { class }).ok()
     }
 
     fn enter_larger(&mut self, region: Region, need: u64, len: usize) -> Result<u64, Refused> {

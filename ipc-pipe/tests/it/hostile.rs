@@ -13,11 +13,10 @@ use ipc_pipe::{Builder, Receiver, Sender, one_way, wait};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
 use rustix::net::{SendFlags, send};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::help::{LONG, alone, descriptors, fork};
+use crate::help::{LONG, alone, descriptors, fork, with_file_limit};
 
 /// The words that the pipe is controlled by: the ring's, and its own.
 const CONTROL: [(u64, u64); 2] = [(0, 560), (1024, 1088)];
@@ -35,12 +34,7 @@ struct Ends(Sender<Item>, Receiver<Item>);
 
 /// Runs a test that may write anything to a pipe.
 fn hostile(test: impl FnOnce()) {
-    alone(|| {
-        let old = getrlimit(Resource::Fsize);
-        setrlimit(Resource::Fsize, Rlimit { current: Some(MEMORY), ..old }).unwrap();
-        test();
-        setrlimit(Resource::Fsize, old).unwrap();
-    });
+    alone(|| with_file_limit(MEMORY, test));
 }
 
 fn null() -> Option<Fd<File>> {

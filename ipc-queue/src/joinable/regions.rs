@@ -58,16 +58,26 @@ impl Book<'_> {
         let with_len = |len| Region::with_len(len).map(|region| Region { class: region.class.max(base) });
         let wanted = with_len(needed.saturating_add(live.max(need)));
         let larger = wanted.map(|region| Region { class: region.class + 1 });
-        let mut regions = [wanted, larger, with_len(needed)].into_iter().flatten();
-        let region = regions.find(|&region| region != self.region() && region.class <= MAX_CLASS);
-        let region = region.ok_or_else(|| {
+        let regions = [wanted, larger, with_len(needed)].into_iter().flatten();
+        let mut refused = None;
+        // If there is no memory for much, there may be for less.
+        for region in regions.filter(|&region| region != self.region() && region.class <= MAX_CLASS) {
+            self.shared.regions.fetch_or(region.bit(), Ordering::Relaxed);
+            match self.segment.reserve(region.start()..region.end()) {
+                Ok(()) => {
+                    self.shared.grown.store(milliseconds(), Ordering::Relaxed);
+                    return Ok(region);
+                }
+                Err(error) => {
+                    self.tidy();
+                    refused.get_or_insert(error);
+                }
+            }
+        }
+        Err(refused.unwrap_or_else(|| {
             let cause = Cause::NoMemory { asked: needed, available: 1 << MAX_CLASS };
             Error::new("grow", self.segment.label(), cause)
-        })?;
-        self.shared.regions.fetch_or(region.bit(), Ordering::Relaxed);
-        self.segment.reserve(region.start()..region.end()).inspect_err(|_| self.tidy())?;
-        self.shared.grown.store(milliseconds(), Ordering::Relaxed);
-        Ok(region)
+        }))
     }
 
     fn copy_to(&mut self, region: Region, leased: u64) -> Result<()> {

@@ -7,9 +7,8 @@ use ipc_core::Segment;
 use ipc_queue::{GetError, Queue};
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::help::{alone, fork};
+use crate::help::{alone, fork, with_file_limit};
 
 /// The words that the queue is controlled by lie before this.
 const CONTROL: u64 = 560;
@@ -22,12 +21,7 @@ const MEMORY: u64 = 16 << 20;
 
 /// Runs a test that may write anything to a queue.
 fn hostile(test: impl FnOnce()) {
-    alone(|| {
-        let old = getrlimit(Resource::Fsize);
-        setrlimit(Resource::Fsize, Rlimit { current: Some(MEMORY), ..old }).unwrap();
-        test();
-        setrlimit(Resource::Fsize, old).unwrap();
-    });
+    alone(|| with_file_limit(MEMORY, test));
 }
 
 /// Three items in the first region, the last of them in a second, large one.

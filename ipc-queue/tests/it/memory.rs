@@ -2,9 +2,8 @@
 
 use ipc_core::Cause;
 use ipc_queue::{GetError, GetTimeoutError, PutError, Queue, TryGetError};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::help::{LONG, alone, fork, join, spawn, until, with_little_memory};
+use crate::help::{LONG, alone, fork, join, spawn, until, with_file_limit, with_little_memory};
 
 /// Bytes of the file that are there.
 fn allocated(queue: &Queue<[u8]>) -> u64 {
@@ -81,21 +80,20 @@ fn it_grows_while_others_read() {
 fn no_memory_left_is_an_error_and_nothing_is_lost() {
     alone(|| {
         let queue = Queue::<[u8]>::unbounded().unwrap();
-        let old = getrlimit(Resource::Fsize);
-        setrlimit(Resource::Fsize, Rlimit { current: Some(12 << 20), ..old }).unwrap();
         let mut put = 0_u32;
-        let error = loop {
-            match queue.put_bytes(&[put.to_le_bytes(); 1024].concat()) {
-                Ok(()) => put += 1,
-                Err(PutError::Fault((), error)) => break error,
-                Err(error) => panic!("{error}"),
-            }
-        };
-        assert!(matches!(error.cause(), Cause::FileLimit { .. }), "{error}");
-        assert!(put > 1000 && queue.len() == put as usize, "{put}");
-        assert!(queue.reserve(1 << 20).is_err());
-        (0..10).for_each(|number: u32| assert_eq!(queue.get_bytes().unwrap()[..4], number.to_le_bytes()));
-        setrlimit(Resource::Fsize, old).unwrap();
+        with_file_limit(12 << 20, || {
+            let error = loop {
+                match queue.put_bytes(&[put.to_le_bytes(); 1024].concat()) {
+                    Ok(()) => put += 1,
+                    Err(PutError::Fault((), error)) => break error,
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            assert!(matches!(error.cause(), Cause::FileLimit { .. }), "{error}");
+            assert!(put > 1000 && queue.len() == put as usize, "{put}");
+            assert!(queue.reserve(1 << 20).is_err());
+            (0..10).for_each(|number: u32| assert_eq!(queue.get_bytes().unwrap()[..4], number.to_le_bytes()));
+        });
         queue.put_bytes(&[put.to_le_bytes(); 1024].concat()).unwrap();
         (10..=put).for_each(|number| assert_eq!(queue.get_bytes().unwrap()[4092..], number.to_le_bytes()));
         assert!(queue.is_empty());
@@ -107,18 +105,31 @@ fn no_memory_left_is_an_error_and_nothing_is_lost() {
 fn an_item_that_just_fits_the_memory_is_put() {
     alone(|| {
         let queue = Queue::<[u8]>::unbounded().unwrap();
-        let old = getrlimit(Resource::Fsize);
-        setrlimit(Resource::Fsize, Rlimit { current: Some(66 << 20), ..old }).unwrap();
-        let mut room = queue.reserve(20 << 20).unwrap();
-        room.write_at((20 << 20) - 3, b"end");
-        room.commit();
+        with_file_limit(66 << 20, || {
+            let mut room = queue.reserve(20 << 20).unwrap();
+            room.write_at((20 << 20) - 3, b"end");
+            room.commit();
+        });
         let last = queue.get_bytes_with(|bytes| {
             let mut last = [0; 3];
             bytes.read_at(bytes.len() - 3, &mut last);
             last
         });
         assert_eq!(&last.unwrap(), b"end");
-        setrlimit(Resource::Fsize, old).unwrap();
+    });
+}
+
+/// All of its memory is free then.
+#[test]
+fn an_empty_queue_takes_what_a_fresh_one_takes() {
+    alone(|| {
+        with_file_limit(17 << 20, || {
+            let queue = Queue::<[u8]>::unbounded().unwrap();
+            for _ in 0..5 {
+                queue.put_bytes(&[1; 5 << 20]).unwrap();
+                assert_eq!(queue.get_bytes().unwrap().len(), 5 << 20);
+            }
+        });
     });
 }
 

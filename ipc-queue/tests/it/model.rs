@@ -18,7 +18,9 @@ enum Step {
 }
 
 fn len() -> impl Strategy<Value = usize> {
-    prop_oneof![4 => 0..64_usize, 3 => 0..5_000_usize, 1 => 0..200_000_usize]
+    // Those of the second kind take about half of a region, or just fit one.
+    let brink = (11..18_u32, 0..48_usize).prop_map(|(class, less)| (1 << class) - less);
+    prop_oneof![4 => 0..64_usize, 2 => brink, 3 => 0..5_000_usize, 1 => 0..200_000_usize]
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -366,3 +366,11 @@ fn a_batch_is_waited_for_as_long_as_one_is_told_to() {
     assert!(matches!(queue.try_get_many(5), Err(TryGetError::Closed)));
     assert!(matches!(queue.get_many_timeout(5, LONG), Err(GetTimeoutError::Closed)));
 }
+
+#[test]
+fn a_queue_of_nearly_endless_capacity_is_one() {
+    for capacity in [usize::MAX, usize::MAX - 1, usize::MAX - 2] {
+        let queue = Queue::<[u8]>::bounded(capacity).unwrap();
+        (0..3000).for_each(|_| queue.try_put_bytes(&[0; 100]).unwrap());
+    }
+}

@@ -2,7 +2,7 @@
 
 use ipc_queue::{JoinableQueue, Rejected};
 
-use crate::help::{LONG, SHORT, alone, until, with_little_memory};
+use crate::help::{LONG, SHORT, alone, until, with_file_limit, with_little_memory};
 
 const MIB: u64 = 1 << 20;
 
@@ -74,6 +74,26 @@ fn a_large_item_passes_through_a_small_queue() {
         assert_eq!(job[0].len(), size);
         job.done().unwrap();
     }
+}
+
+/// There may be no memory for a larger region, but a smaller one has room enough.
+#[test]
+fn a_steady_backlog_needs_no_more_memory() {
+    alone(|| {
+        with_file_limit(17 << 20, || {
+            for live in 1..4 {
+                let queue = JoinableQueue::<Vec<u8>>::unbounded().unwrap();
+                let job = || vec![1; 900 << 10];
+                // So that it is in a region of 8 MiB.
+                (0..4).for_each(|_| queue.put(job()).unwrap());
+                (live..4).for_each(|_| queue.get().unwrap().done().unwrap());
+                for _ in 0..10 {
+                    queue.put(job()).unwrap();
+                    queue.get().unwrap().done().unwrap();
+                }
+            }
+        });
+    });
 }
 
 #[test]

@@ -24,6 +24,8 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         4 => (0..6000_usize).prop_map(Op::Put),
+        // About half of a region, or just what fits one.
+        1 => (12..17_u32, 0..80_usize).prop_map(|(class, less)| Op::Put((1 << class) - less)),
         1 => (1..8_usize).prop_map(Op::PutAll),
         4 => Just(Op::Get),
         3 => any::<prop::sample::Index>().prop_map(|at| Op::Done(at.index(1000))),
