@@ -1,5 +1,6 @@
 //! Regions come and go: growing, going down to a smaller one, giving back.
 
+use ipc_crash_test::alone::with_file_limit;
 use ipc_crash_test::{KillTest, Outcome, Report};
 use ipc_queue::Queue;
 
@@ -11,6 +12,7 @@ pub(super) const CASES: &[Entry] = &[
     ("memory: reserve in a larger region, committed", [5, 53], commit_larger),
     ("memory: reserve in a larger region, dropped", [5, 53], abandon_larger),
     ("memory: put into a smaller region", [1, 31], put_smaller),
+    ("memory: put when all is free and no larger region is to be had", [61, 997], put_rewound),
     ("memory: get the first of a larger region", [1, 17], get_larger),
     ("memory: get the first of a smaller region", [1, 31], get_smaller),
     ("memory: get the first of a smaller region, which then grows", [1, 31], get_smaller_and_grow),
@@ -140,6 +142,21 @@ fn put_smaller(walk: Walk) -> Report {
     put(&scene.lock, 2, 1000);
     assert!(scene.lock.stats().memory > before, "it stayed in its region");
     report
+}
+
+/// Too large for what is before or behind the ends, which go back to the first region so that this one is free.
+fn put_rewound(walk: Walk) -> Report {
+    let setup = || {
+        let queue = Queue::unbounded().unwrap();
+        put(&queue, 0, LARGE);
+        skip(&queue);
+        Scene::new(queue)
+    };
+    let victim = |queue: &Queue<[u8]>| {
+        let size = queue.stats().memory;
+        with_file_limit(2 * size + KEPT, || put(queue, 1, size as usize - LARGE));
+    };
+    run(walk, setup, victim, || Expected::new([]).put([1]))
 }
 
 fn get_larger(walk: Walk) -> Report {
