@@ -2,7 +2,7 @@
 
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ipc_core::transfer::Parcel;
 use ipc_core::{Cause, Error};
@@ -38,6 +38,9 @@ enum Left {
     /// One in front whose message may come.
     Parcel,
 }
+
+/// When a ring that has grown is asked once more whether it can give memory back: it keeps it for 0.1 s.
+const LOOK_LATER: Duration = Duration::from_millis(150);
 
 /// How many packets to throw away at a time: more than fit a socket.
 const MANY: usize = 4096;
@@ -98,20 +101,30 @@ impl Incoming {
     ) -> Result<Bytes<'a>, RecvRefused> {
         let Patient::Until(deadline) = patient else {
             let is_over = self.look() == Waited::Closed;
-            return match getting.begin(patient)? {
-                Some(bytes) => Ok(bytes),
-                None if is_over && !self.has_messages() => Err(RecvRefused::Closed),
-                None => Err(RecvRefused::Empty),
-            };
+            if let Some(bytes) = getting.begin(patient)? {
+                return Ok(bytes);
+            }
+            if is_over && !self.has_messages() {
+                return Err(RecvRefused::Closed);
+            }
+            if self.0.is_noted() {
+                return Err(RecvRefused::Empty);
+            }
+            // Another was faster, or has it just now, and its token is still there: what comes next is to show as well.
+            self.listen();
+            return getting.begin(patient)?.ok_or(RecvRefused::Empty);
         };
+        // A look some time later gives the memory of a large message back.
+        let mut until = ipc_core::deadline(LOOK_LATER).into_iter().chain(deadline).min();
         loop {
-            let waited = self.wait(deadline);
+            let waited = self.wait(until);
             // What was sent before the end is received before it.
             if let Some(bytes) = getting.begin(patient)? {
                 return Ok(bytes);
             }
             match waited {
                 Waited::Closed if !self.has_messages() => return Err(RecvRefused::Closed),
+                Waited::TimedOut if until != deadline => until = deadline,
                 Waited::TimedOut => return Err(RecvRefused::TimedOut),
                 _ if deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
                     return Err(RecvRefused::TimedOut);
@@ -132,6 +145,16 @@ impl Incoming {
         if self.has_messages() {
             return Waited::Ready;
         }
+        let is_over = self.listen();
+        if self.has_messages() {
+            return Waited::Ready;
+        }
+        // Asked for anew each time: one who waits at an edge would not be told of the end again.
+        if is_over { Waited::Closed } else { Waited::TimedOut }
+    }
+
+    /// Has what comes next show at the socket; whether the end has come.
+    fn listen(&self) -> bool {
         let events = sys::poll_one(self.fd(), Events::IN | Events::RDHUP, Some(Instant::now()));
         let (shows, is_over) =
             events.map_or((true, false), |events| (!events.is_empty(), sys::is_hang_up(events)));
@@ -142,11 +165,7 @@ impl Incoming {
             self.0.note();
             Pace::settle(|| self.has_messages());
         }
-        if self.has_messages() {
-            return Waited::Ready;
-        }
-        // Asked for anew each time: one who waits at an edge would not be told of the end again.
-        if is_over { Waited::Closed } else { Waited::TimedOut }
+        is_over
     }
 
     fn has_messages(&self) -> bool {

@@ -10,7 +10,7 @@ use ipc_core::SharedLayout;
 use ipc_queue::raw::Ring;
 
 /// Version of the layouts in this file.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// How many processes can have an end of one pipe.
 pub(crate) const PARTICIPANTS: u32 = 1024;
@@ -26,6 +26,9 @@ pub(crate) struct Pipe {
     pub(crate) parcels: AtomicU64,
     /// Counts up when a process gives its last handle of the receiving end up.
     pub(crate) receivers_left: AtomicU32,
+    /// Somebody waits for room for so many bytes: those with fewer wait until so many messages are taken; 0 if nobody does.
+    pub(crate) claimed_for: AtomicU64,
+    pub(crate) claimed_until: AtomicU64,
 }
 
 // SAFETY: repr(C) and made of atomics only.

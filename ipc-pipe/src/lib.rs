@@ -4,6 +4,7 @@
 mod address;
 mod auth;
 mod channel;
+mod claim;
 mod client;
 mod connection;
 mod error;

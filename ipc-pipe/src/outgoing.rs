@@ -9,6 +9,7 @@ use ipc_core::transfer::Parcel;
 use ipc_queue::raw::{Patient, Putting};
 
 use crate::channel::{End, Waited};
+use crate::claim::Claim;
 use crate::error::SendRefused;
 use crate::parcel::Label;
 use crate::sys;
@@ -16,6 +17,11 @@ use crate::sys;
 /// A handle to it.
 #[derive(Debug, Clone)]
 pub(crate) struct Outgoing(pub(crate) Arc<End>);
+
+/// Bytes of a message in the ring.
+fn len_with(bytes: &[u8], has_parcel: bool) -> usize {
+    if has_parcel { bytes.len() + Label::LEN } else { bytes.len() }
+}
 
 /// What stands in the way of a message.
 enum Full {
@@ -53,8 +59,8 @@ impl Outgoing {
     ) -> Result<Option<Full>, SendRefused> {
         let ring = &self.0.ring;
         let mut putting = Putting::new(ring);
-        let len = if parcel.is_some() { bytes.len() + Label::LEN } else { bytes.len() };
-        if !putting.begin(len, patient)? {
+        let len = len_with(bytes, parcel.is_some());
+        if self.0.pipe.is_claimed_for_more(len, ring) || !putting.begin(len, patient)? {
             return Ok(Some(Full::Ring));
         }
         if let Some(parcel) = parcel {
@@ -113,15 +119,21 @@ impl Outgoing {
             return Err(if self.0.has_hung_up() { SendRefused::Closed } else { SendRefused::Full });
         };
         let ring = &self.0.ring;
+        let mut claim = Claim::new(&self.0.pipe, ring, len_with(bytes, parcel.is_some()));
         loop {
-            let taken = ring.taken();
+            let (taken, memory) = (ring.taken(), ring.memory());
             let Some(full) = self.try_send(bytes, parcel.as_deref_mut(), patient)? else { return Ok(()) };
             if deadline.is_some_and(|deadline| deadline <= Instant::now()) {
                 return Err(if self.0.has_hung_up() { SendRefused::Closed } else { SendRefused::TimedOut });
             }
             let more = || ring.taken().wrapping_sub(taken);
+            // Somebody with a large message may have added memory.
+            let has_changed = || more() != 0 || ring.memory() != memory;
             let waited = match full {
-                Full::Ring => self.0.wait(deadline, || self.drain(), || more() != 0, more),
+                Full::Ring => {
+                    claim.refused();
+                    self.0.wait(deadline, || self.drain(), has_changed, more)
+                }
                 Full::Socket => self.0.wait_writable(deadline),
             };
             if waited == Waited::Closed {

@@ -58,7 +58,9 @@ pub(crate) fn open(socket: OwnedFd, limit: u64, their_limit: u64) -> Result<(Out
 fn wait(socket: &OwnedFd, events: Events, patient: Patient) -> Result<bool, Errno> {
     match patient {
         Patient::Not => Ok(false),
-        Patient::Until(deadline) => Ok(!sys::poll_one(socket.as_fd(), events, deadline)?.is_empty()),
+        // Where nothing may be polled, it ends early and says nothing.
+        Patient::Until(deadline) => Ok(!sys::poll_one(socket.as_fd(), events, deadline)?.is_empty()
+            || deadline.is_none_or(|deadline| deadline > Instant::now())),
     }
 }
 
@@ -346,6 +348,9 @@ impl Reader {
 
 impl End {
     fn refusal(self, reader: &mut Reader, limit: u64) -> RecvRefused {
+        // What is wrong is told once.
+        let size = reader.size().unwrap_or_default();
+        reader.end = Some(End::Clean);
         let invalid = |text| fault(Cause::Os(io::Error::new(io::ErrorKind::InvalidData, text)));
         match self {
             End::Clean => RecvRefused::Closed,
@@ -353,15 +358,8 @@ impl End {
                 let text = "the other side ended within a message";
                 fault(Cause::Os(io::Error::new(io::ErrorKind::UnexpectedEof, text)))
             }
-            End::TooLong => {
-                let size = reader.size().unwrap_or_default();
-                invalid(format!("it has {size} bytes, this side takes at most {limit}"))
-            }
-            End::Failed(errno) => {
-                // It is told once.
-                reader.end = Some(End::Clean);
-                fault(os(errno))
-            }
+            End::TooLong => invalid(format!("it has {size} bytes, this side takes at most {limit}")),
+            End::Failed(errno) => fault(os(errno)),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use ipc_pipe::{Builder, RecvIntoError, TryRecvError, TrySendError, one_way, pipe};
 
-use crate::help::{LONG, alone, fork, until_sending};
+use crate::help::{LONG, alone, fork, until, until_receiving, until_sending, with_file_limit};
 
 #[test]
 fn empty_messages_are_messages_and_not_the_end() {
@@ -87,7 +87,7 @@ fn what_is_unread_takes_no_more_memory_than_the_ring_and_four_of_the_largest() {
     assert!(sender.outgoing_stats().memory < 5 << 20);
     while receiver.try_recv_bytes().is_ok() {}
     // Half an hour later, so to speak: the memory goes when nothing is left and some time has passed.
-    crate::help::until("the memory is given back", || {
+    until("the memory is given back", || {
         sender.send_bytes(&[1]).unwrap();
         receiver.recv_bytes().unwrap();
         let _ = receiver.try_recv_bytes();
@@ -110,5 +110,33 @@ fn a_large_message_waits_for_room_beside_small_ones() {
             }
         }
         child.join();
+    });
+}
+
+#[test]
+fn who_waits_for_a_message_gives_the_memory_of_a_large_one_back() {
+    let (sender, receiver) = one_way::<[u8]>().unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(|| while receiver.recv_bytes().is_ok() {});
+        sender.send_bytes(&[1; 4 << 20]).unwrap();
+        until("the memory is given back", || sender.outgoing_stats().memory <= 1 << 20);
+        drop(sender);
+    });
+}
+
+/// All of its memory is free then, also while somebody waits at the other end.
+#[test]
+fn an_empty_pipe_takes_what_a_fresh_one_takes() {
+    alone(|| {
+        with_file_limit(17 << 20, || {
+            let (sender, receiver) = one_way::<[u8]>().unwrap();
+            let child =
+                fork(|| (0..5).for_each(|_| assert_eq!(receiver.recv_bytes().unwrap().len(), 5 << 20)));
+            for _ in 0..5 {
+                until_receiving(1, || sender.outgoing_stats());
+                sender.send_bytes(&[1; 5 << 20]).unwrap();
+            }
+            child.join();
+        });
     });
 }

@@ -1,8 +1,10 @@
 //! `poll`, the descriptor, and `wait` for several things.
 
 use std::io::Write;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 use std::time::Duration;
 
 use ipc_pipe::{Receiver, TryRecvError, Waitable, one_way, pipe, wait};
@@ -50,22 +52,63 @@ fn the_descriptor_of_one_who_has_waited_is_readable_when_something_comes() {
     });
 }
 
+/// Tells when something is readable that was not, or has become more.
+struct Edge(OwnedFd);
+
+impl Edge {
+    fn of(fd: impl AsFd) -> Edge {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, fd, epoll::EventData::new_u64(0), flags).unwrap();
+        Edge(epoll)
+    }
+
+    fn comes(&self) -> bool {
+        let mut events = Vec::with_capacity(1);
+        let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
+        let wait = || epoll::wait(&self.0, rustix::buffer::spare_capacity(&mut events), Some(&limit));
+        rustix::io::retry_on_intr(wait).unwrap();
+        !events.is_empty()
+    }
+}
+
+/// Another looks at the message in its place, for long.
+#[test]
+fn who_waits_at_the_edge_and_found_nothing_is_told_of_the_next() {
+    let (sender, receiver) = one_way::<[u8]>().unwrap();
+    let edge = Edge::of(&receiver);
+    sender.send_bytes(b"first").unwrap();
+    let (looks, may_end) = (AtomicBool::new(false), AtomicBool::new(false));
+    let other = receiver.clone();
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| {
+            let looked = other.recv_bytes_with(|_| {
+                looks.store(true, Ordering::Relaxed);
+                until("he may end", || may_end.load(Ordering::Relaxed));
+            });
+            looked.unwrap();
+        });
+        until("he looks", || looks.load(Ordering::Relaxed));
+        assert!(edge.comes());
+        assert!(matches!(receiver.try_recv_bytes(), Err(TryRecvError::Empty)));
+        may_end.store(true, Ordering::Relaxed);
+        looking.join().unwrap();
+    });
+    sender.send_bytes(b"second").unwrap();
+    assert!(edge.comes(), "there is a message, and nobody tells");
+    assert_eq!(receiver.try_recv_bytes().unwrap(), b"second");
+}
+
 #[test]
 fn who_waits_at_the_edge_and_receives_all_misses_nothing() {
     alone(|| {
         let (sender, receiver) = one_way::<u32>().unwrap();
         let child = fork(|| (0..20_000).for_each(|number| sender.send(number).unwrap()));
         drop(sender);
-        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
-        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
-        epoll::add(&epoll, &receiver, epoll::EventData::new_u64(0), flags).unwrap();
+        let edge = Edge::of(&receiver);
         let mut expected = 0;
         'all: loop {
-            let mut events = Vec::with_capacity(1);
-            let limit = Timespec { tv_sec: 30, tv_nsec: 0 };
-            let wait = || epoll::wait(&epoll, rustix::buffer::spare_capacity(&mut events), Some(&limit));
-            rustix::io::retry_on_intr(wait).unwrap();
-            assert_eq!(events.len(), 1, "asleep beside message {expected}");
+            assert!(edge.comes(), "asleep beside message {expected}");
             loop {
                 match receiver.try_recv() {
                     Ok(number) => assert_eq!(number, expected),

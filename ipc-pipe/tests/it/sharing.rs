@@ -1,8 +1,13 @@
 //! Several processes at one end.
 
-use ipc_pipe::{Builder, Receiver, RecvError, Sender, one_way, pipe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use crate::help::{LONG, alone, fork, join, spawn, until, until_receiving};
+use ipc_pipe::{Builder, Receiver, RecvError, Sender, one_way, pipe};
+use rustix::process::Signal;
+
+use crate::help::{LONG, alone, fork, join, spawn, until, until_receiving, until_sending};
 
 fn produce(sender: Sender<(u32, u32)>, who: u32, count: u32) {
     (0..count).for_each(|number| sender.send((who, number)).unwrap());
@@ -85,4 +90,66 @@ fn threads_share_an_end() {
         answering.into_iter().for_each(|thread| thread.join().unwrap());
         assert!(matches!(there.recv(), Err(RecvError::Closed)));
     });
+}
+
+/// A small one finds room whenever one was received, a large one only if some of them have left it.
+#[test]
+fn small_messages_do_not_keep_a_large_one_out() {
+    let (sender, receiver) = Builder::new().ring(4096).one_way::<[u8]>().unwrap();
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| while !stop.load(Ordering::Relaxed) && sender.send_bytes(&[1; 100]).is_ok() {});
+        }
+        scope.spawn(|| {
+            while !stop.load(Ordering::Relaxed) || receiver.poll(Some(Duration::ZERO)) {
+                let _ = receiver.try_recv_bytes();
+                // It has something to do with each.
+                thread::sleep(Duration::from_micros(200));
+            }
+        });
+        until("it is full", || sender.outgoing_stats().messages > 20);
+        let sent = sender.send_bytes_timeout(&[2; 2000], LONG);
+        stop.store(true, Ordering::Relaxed);
+        sent.unwrap();
+    });
+}
+
+/// Whatever becomes of him.
+#[test]
+fn one_who_waits_for_much_room_keeps_others_out_only_until_all_is_received() {
+    alone(|| {
+        for signal in [Signal::KILL, Signal::STOP] {
+            let (sender, receiver) = Builder::new().ring(4096).one_way::<[u8]>().unwrap();
+            while sender.try_send_bytes(&[1; 100]).is_ok() {}
+            let child = fork(|| sender.send_bytes(&[2; 2000]).unwrap());
+            until_sending(|| sender.outgoing_stats());
+            until("he has them wait", || {
+                (0..3).for_each(|_| drop(receiver.recv_bytes().unwrap()));
+                (0..).take_while(|_| sender.try_send_bytes(&[1; 100]).is_ok()).count() == 0
+            });
+            if signal == Signal::STOP {
+                child.stop()
+            } else {
+                child.kill()
+            }
+            while receiver.try_recv_bytes().is_ok() {}
+            sender.send_bytes_timeout(&[1; 100], LONG).unwrap();
+            assert_eq!(receiver.recv_bytes().unwrap(), [1; 100]);
+        }
+    });
+}
+
+#[test]
+fn who_waits_for_room_sees_that_memory_was_added() {
+    let (sender, receiver) = Builder::new().ring(4096).one_way::<[u8]>().unwrap();
+    while sender.try_send_bytes(&[1; 1000]).is_ok() {}
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| sender.send_bytes_timeout(&[1; 1000], 2 * LONG));
+        until_sending(|| sender.outgoing_stats());
+        // More than half of the ring, so that there is a larger one.
+        sender.try_send_bytes(&[2; 5000]).unwrap();
+        until("he goes on", || waiting.is_finished());
+    });
+    assert_eq!(receiver.recv_bytes().unwrap(), [1; 1000]);
 }
