@@ -5,17 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::de::DeserializeOwned;
 
+use crate::callbacks::Progress;
 use crate::desk::Desk;
 use crate::error::TaskError;
 use crate::result::{Slot, decode};
 use crate::task::Sink;
 
-/// Called with the number of items that have just been done.
-pub(crate) type Progress = Arc<dyn Fn(u64) + Send + Sync>;
-
 pub(crate) struct Batch<R> {
     pub(crate) slot: Arc<Slot<Vec<R>>>,
-    progress: Option<Progress>,
+    progress: Option<Arc<Progress>>,
     inner: Mutex<Inner<R>>,
 }
 
@@ -30,7 +28,7 @@ struct Inner<R> {
 }
 
 impl<R: Send + 'static> Batch<R> {
-    pub(crate) fn new(slot: Arc<Slot<Vec<R>>>, progress: Option<Progress>) -> Batch<R> {
+    pub(crate) fn new(slot: Arc<Slot<Vec<R>>>, progress: Option<Arc<Progress>>) -> Batch<R> {
         let inner = Inner { parts: Vec::new(), error: None, done: 0, total: None };
         Batch { slot, progress, inner: Mutex::new(inner) }
     }
@@ -72,29 +70,31 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
         index: usize,
         results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
     ) {
-        let mut inner = self.lock();
-        let before = inner.done;
-        // Up to one that failed: then there will be no results.
+        // If one has failed there will be no results.
         let mut part = Vec::with_capacity(results.size_hint().0);
+        let mut failed = None;
+        let mut count = 0;
         for (at, result) in (index..).zip(results) {
             match decode(result) {
                 Ok(value) => part.push(value),
-                Err(error) => {
-                    if inner.error.as_ref().is_none_or(|(first, _)| at < *first) {
-                        inner.error = Some((at, error));
-                    }
-                }
+                Err(error) if failed.is_none() => failed = Some((at, error)),
+                Err(_) => {}
             }
-            inner.done += 1;
+            count += 1;
+        }
+        // Before they count: the map is not complete until all were told.
+        if let Some(progress) = &self.progress {
+            progress.tell(&desk.callbacks, count as u64);
+        }
+        let mut inner = self.lock();
+        if let Some((at, error)) = failed
+            && inner.error.as_ref().is_none_or(|(first, _)| at < *first)
+        {
+            inner.error = Some((at, error));
         }
         inner.parts.push((index, part));
-        let count = inner.done - before;
+        inner.done += count;
         self.complete(desk, inner);
-        if let Some(progress) = &self.progress {
-            // It may take long.
-            desk.do_afterwards();
-            progress(count as u64);
-        }
     }
 
     fn is_cancelled(&self) -> bool {

@@ -66,12 +66,9 @@ where
     /// # Errors
     /// As [`Pool::apply`](crate::Pool::apply).
     pub fn apply(self) -> Result<F::Output, TaskError> {
-        // After a callback, which another thread runs, there may be no report any more to wait for.
-        let takes_reports = self.callback.is_none();
-        let given = self.give(takes_reports).map_err(|refused| TaskError::from(refused.refusal))?;
-        let (result, on_duty) = given;
-        if let Some(mut on_duty) = on_duty {
-            on_duty.take_until_ready(&result);
+        let (result, on_duty) = self.give(true).map_err(|refused| TaskError::from(refused.refusal))?;
+        if let Some(on_duty) = on_duty {
+            on_duty.take_until_delivered(&result);
         }
         result.get()
     }

@@ -90,8 +90,11 @@ pub(crate) struct OnDuty<'a> {
 }
 
 impl<'a> OnDuty<'a> {
-    /// Takes reports from now on; `None` if somebody else does.
+    /// Takes reports from now on; `None` if somebody else does, or if it is in the middle of that.
     pub(crate) fn begin(desk: &'a Arc<Desk>) -> Option<OnDuty<'a>> {
+        if desk.is_delivering_here() {
+            return None;
+        }
         let duty = desk.clerk.lock();
         (!duty.is_taken).then(|| OnDuty::new(desk, duty))
     }
@@ -101,9 +104,9 @@ impl<'a> OnDuty<'a> {
         OnDuty { desk, inbox: mem::take(&mut duty.inbox), misses: 0 }
     }
 
-    /// Takes reports until the result is there.
-    pub(crate) fn take_until_ready<R: Send + 'static>(&mut self, result: &AsyncResult<R>) {
-        while !result.is_ready() {
+    /// Takes reports until the result is there, or its callback has it: then there may be no report any more to wait for.
+    pub(crate) fn take_until_delivered<R: Send + 'static>(mut self, result: &AsyncResult<R>) {
+        while !result.is_delivered() {
             self.take();
         }
     }

@@ -110,7 +110,7 @@ impl Desk {
         self.wake_clerk();
     }
 
-    /// Whether this thread is just delivering results of the pool, and not to be waited for.
+    /// Whether this thread is just delivering results of the pool, and can neither be waited for nor wait for others.
     pub(crate) fn is_delivering_here(&self) -> bool {
         DELIVERING.get() == ptr::from_ref(self)
     }
@@ -130,7 +130,7 @@ impl Desk {
     }
 
     /// Does now what was to be done when all is delivered.
-    pub(crate) fn do_afterwards(&self) {
+    fn do_afterwards(&self) {
         while let Some(f) = AFTERWARDS.with_borrow_mut(Vec::pop) {
             self.run_foreign(f);
         }

@@ -11,8 +11,9 @@ use ipc_process::Function;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::batch::{Batch, Progress};
+use crate::batch::Batch;
 use crate::call::info;
+use crate::callbacks::Progress;
 use crate::clerk::OnDuty;
 use crate::desk::Desk;
 use crate::error::{Refusal, Refused, TaskError};
@@ -36,7 +37,7 @@ pub struct Each<'p, F: Function<I::Item>, I: Iterator> {
     terms: Terms,
     chunk_size: Option<usize>,
     window: usize,
-    progress: Option<Progress>,
+    progress: Option<Arc<Progress>>,
     callback: Callback<Vec<F::Output>>,
     function: PhantomData<F>,
 }
@@ -86,9 +87,13 @@ where
         self
     }
 
-    /// Called with the number of items that have just been done, by a thread of the pool. It should return soon.
+    /// Called with the number of items that were done since the last call, in the thread that runs all callbacks of the
+    /// pool: see [`Call::callback`](crate::Call::callback). It may use the pool. A map has its results when all items were
+    /// told, unless a callback has begun it; a lazy one has them before. A panic in it is printed, and that is all.
     pub fn on_progress(mut self, progress: impl Fn(u64) + Send + Sync + 'static) -> Self {
-        self.progress = Some(Arc::new(progress));
+        self.progress = Some(Progress::new(progress));
+        // A callback that waited for that would wait for itself.
+        self.callback.follows_progress = !self.desk.callbacks.is_here();
         self
     }
 
@@ -116,11 +121,11 @@ where
     /// # Errors
     /// As [`Pool::map`](crate::Pool::map).
     pub fn map(self) -> Result<Vec<F::Output>, TaskError> {
-        let (desk, has_callback) = (self.desk, !self.callback.is_none());
+        let desk = self.desk;
         let result = self.map_async().map_err(|refused| TaskError::from(refused.refusal))?;
         // Not before: the items may come out of the same pool.
-        if !has_callback && let Some(mut on_duty) = OnDuty::begin(desk) {
-            on_duty.take_until_ready(&result);
+        if let Some(on_duty) = OnDuty::begin(desk) {
+            on_duty.take_until_delivered(&result);
         }
         result.get()
     }

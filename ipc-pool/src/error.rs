@@ -48,6 +48,9 @@ pub enum TaskError {
     Pool(Arc<PoolError>),
     /// The result was taken before.
     AlreadyTaken,
+    /// Who waits is the one that would have to bring the result: a callback that waits for what comes behind it, or the code
+    /// that decodes or drops a result, for the same pool. The task runs all the same. A lazy map ends with it.
+    WaitsForItself,
     /// An item of a map has failed, so that the map has no results.
     Item {
         /// The index of the item, from 0 on.
@@ -128,6 +131,7 @@ impl fmt::Display for TaskError {
             TaskError::Terminated => f.write_str("the pool was closed or terminated"),
             TaskError::Pool(error) => error.fmt(f),
             TaskError::AlreadyTaken => f.write_str("the result was taken before"),
+            TaskError::WaitsForItself => f.write_str("who waits for the result is the one to bring it"),
             TaskError::Item { index, error } => write!(f, "item {index}: {error}"),
         }
     }

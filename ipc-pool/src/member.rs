@@ -284,6 +284,10 @@ impl Member {
             }
         }
         self.put_skip();
+        if self.given.is_empty() {
+            // There may be no report any more that tells of room.
+            self.is_full = false;
+        }
         if stops {
             self.put_stop();
         }
@@ -372,5 +376,34 @@ impl Member {
     /// What it said in its end, if it did not come so far as to have a task.
     pub(crate) fn last_words(&mut self) -> Option<String> {
         self.child.as_mut()?.try_join().err().map(|error| error.to_string())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ipc_core::transfer;
+
+    use super::*;
+    use crate::result::{Callback, Slot};
+    use crate::task::{CallInfo, Terms};
+
+    #[test]
+    fn who_has_nothing_left_to_do_is_not_full() {
+        let (socket, _theirs) = transfer::channel().unwrap();
+        let mut member = Member::new(Queue::unbounded().unwrap(), socket, None);
+        member.known(None);
+        member.ready();
+        let slot: Arc<Slot<()>> = Slot::new(Callback::NONE);
+        let call = CallInfo::new(0, "f", Terms { timeout: None, retries: 0 }, slot);
+        let task = |number| Task::new(&call, number, 1, 0, Parcel::of_bytes(call.order(number, 1).to_vec()));
+        assert!((1..=2).all(|number| matches!(member.give(task(number), &[]), Sent::Yes)));
+        // As when another one had too many handles for the moment.
+        member.is_full = true;
+        assert_eq!(member.take_back(1).len(), 1);
+        assert!(!member.has_room(2), "it reports when it has done the other one");
+        assert_eq!(member.take_back(1).len(), 1);
+        assert!(member.has_room(2), "nobody will ever hear of it");
     }
 }

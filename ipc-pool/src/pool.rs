@@ -298,7 +298,8 @@ impl Pool {
         self.desk.with(|state| state.terminate());
     }
 
-    /// Waits until all tasks are done, all callbacks were called, and no worker is left.
+    /// Waits until all tasks are done, all callbacks were called, and no worker is left. A callback that joins its pool does
+    /// not wait for callbacks, and what decodes or drops a result of the pool waits for nothing.
     ///
     /// # Errors
     /// The pool is open: that would be for ever.
@@ -317,6 +318,10 @@ impl Pool {
     fn join_until(&self, deadline: Option<Instant>) -> Result<bool, StillOpen> {
         if matches!(self.desk.lock().phase, Phase::Open) {
             return Err(StillOpen);
+        }
+        // Who delivers what is left comes to the end by itself.
+        if self.desk.is_delivering_here() {
+            return Ok(false);
         }
         if !self.desk.wait_until(deadline, |state| state.is_finished) {
             return Ok(false);
@@ -370,10 +375,7 @@ impl Pool {
 impl Drop for Pool {
     fn drop(&mut self) {
         self.terminate();
-        // It may be dropped with what a thread of its own has just delivered: that one comes to the end by itself.
-        if !self.desk.is_delivering_here() {
-            let _ = self.join();
-        }
+        let _ = self.join();
     }
 }
 

@@ -25,13 +25,15 @@ type Called<T> = Box<dyn FnOnce(&T) + Send>;
 pub(crate) struct Callback<R> {
     pub(crate) result: Option<Called<R>>,
     pub(crate) error: Option<Called<TaskError>>,
+    /// Its map tells of progress, and all of that comes before.
+    pub(crate) follows_progress: bool,
 }
 
 impl<R> Callback<R> {
-    pub(crate) const NONE: Callback<R> = Callback { result: None, error: None };
+    pub(crate) const NONE: Callback<R> = Callback { result: None, error: None, follows_progress: false };
 
     pub(crate) fn is_none(&self) -> bool {
-        self.result.is_none() && self.error.is_none()
+        self.result.is_none() && self.error.is_none() && !self.follows_progress
     }
 
     /// Calls it; its panic is what becomes of the result.
@@ -146,6 +148,11 @@ impl<R> Inner<R> {
         matches!(self.stage, Stage::Ready(_) | Stage::Taken { .. })
     }
 
+    /// Whether it is the thread of callbacks that makes it ready.
+    fn has_callback(&self) -> bool {
+        matches!(self.stage, Stage::Called) || !self.callback.is_none()
+    }
+
     /// The result, if it is there.
     fn take(&mut self) -> Option<Result<R, TaskError>> {
         match mem::replace(&mut self.stage, Stage::Taken { successful: false }) {
@@ -248,28 +255,44 @@ impl<R: Send + 'static> AsyncResult<R> {
     }
 
     fn get_until(&self, deadline: Option<Instant>) -> Result<Option<R>, TaskError> {
-        self.slot.wait_until(deadline).0.take().transpose()
+        self.wait_until(deadline)?.0.take().transpose()
     }
 
-    /// Waits until the result is there, and leaves it there.
+    /// Waits until it is there; false at the deadline. It is an error if this thread would have to bring it.
+    fn wait_until(&self, deadline: Option<Instant>) -> Result<(MutexGuard<'_, Inner<R>>, bool), TaskError> {
+        let waits_for_itself = self.desk.upgrade().is_some_and(|desk| {
+            desk.is_delivering_here() || desk.callbacks.is_here() && self.slot.lock().has_callback()
+        });
+        let deadline = if waits_for_itself { Some(Instant::now()) } else { deadline };
+        let (inner, is_ready) = self.slot.wait_until(deadline);
+        if waits_for_itself && !is_ready { Err(TaskError::WaitsForItself) } else { Ok((inner, is_ready)) }
+    }
+
+    /// Waits until the result is there, and leaves it there. Where [`get`](AsyncResult::get) has
+    /// [`TaskError::WaitsForItself`], it returns at once.
     pub fn wait(&self) {
-        drop(self.slot.wait_until(None));
+        drop(self.wait_until(None));
     }
 
     /// Waits until the result is there, at most that long; whether it is.
     pub fn wait_timeout(&self, timeout: Duration) -> bool {
-        self.slot.wait_until(ipc_core::deadline(timeout)).1
+        self.wait_until(ipc_core::deadline(timeout)).is_ok_and(|(_, is_ready)| is_ready)
     }
 
     /// Waits until the result is there, at most until then; whether it is.
     pub fn wait_deadline(&self, deadline: Instant) -> bool {
-        self.slot.wait_until(Some(deadline)).1
+        self.wait_until(Some(deadline)).is_ok_and(|(_, is_ready)| is_ready)
     }
 
     /// Whether the result, or an error, is there, or was taken.
     #[doc(alias = "ready")]
     pub fn is_ready(&self) -> bool {
         self.slot.lock().is_ready()
+    }
+
+    /// Whether the result, or an error, is there, or its callback has it.
+    pub(crate) fn is_delivered(&self) -> bool {
+        !matches!(self.slot.lock().stage, Stage::Pending)
     }
 
     /// Whether there is a result and no error; `None` if there is neither yet.

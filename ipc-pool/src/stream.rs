@@ -12,7 +12,7 @@ use ipc_process::Function;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::batch::Progress;
+use crate::callbacks::Progress;
 use crate::desk::Desk;
 use crate::each::{begin, give};
 use crate::error::{Refused, TaskError};
@@ -30,7 +30,7 @@ struct Stream<R> {
     inner: Mutex<Inner<R>>,
     changed: Condvar,
     cancelled: AtomicBool,
-    progress: Option<Progress>,
+    progress: Option<Arc<Progress>>,
 }
 
 struct Inner<R> {
@@ -87,9 +87,7 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Stream<R> {
             self.changed.notify_one();
         }
         if let Some(progress) = &self.progress {
-            // It may take long.
-            desk.do_afterwards();
-            progress(count);
+            progress.tell(&desk.callbacks, count);
         }
     }
 
@@ -133,7 +131,7 @@ where
         items: I,
         terms: Terms,
         is_ordered: bool,
-        progress: Option<Progress>,
+        progress: Option<Arc<Progress>>,
     ) -> Result<Imap<F, I>, Refused<I>> {
         let inner = Inner { results: VecDeque::new(), first: is_ordered.then_some(0), is_waiting: false };
         let stream = Arc::new(Stream {
@@ -230,6 +228,11 @@ where
         self.fill();
         if self.is_over() {
             return None;
+        }
+        if self.desk.is_delivering_here() && !self.stream.lock().is_ready() {
+            // Its end, so that nobody asks for ever.
+            (self.items, self.fetched) = (None, self.given);
+            return Some(Err(TaskError::WaitsForItself));
         }
         let next = self.wait_until(None).0.next();
         self.fetched += 1;

@@ -1,5 +1,6 @@
 //! One task at a time, or many.
 
+use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex};
 
 use ipc_pool::{Builder, Pool, PoolError, Refusal, TaskError};
@@ -126,6 +127,22 @@ fn a_callback_may_use_its_pool() {
         .callback(move |&nine| *there.lock().unwrap() = again.apply(square, (nine,)).unwrap());
     assert_eq!(get(&call.apply_async().unwrap()).unwrap(), 9);
     assert_eq!(*result.lock().unwrap(), 81);
+}
+
+#[test]
+fn a_callback_that_waits_for_one_behind_it_has_an_error() {
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let again = Arc::clone(&pool);
+    let (there, results) = channel();
+    let waits = move |_: &u64| {
+        let behind = again.call(square, (4,)).callback(|_| {}).apply_async().unwrap();
+        behind.wait();
+        there.send((behind.get(), again.call(square, (4,)).callback(|_| {}).apply())).unwrap();
+    };
+    assert_eq!(get(&pool.call(square, (3,)).callback(waits).apply_async().unwrap()).unwrap(), 9);
+    let results = results.recv().unwrap();
+    assert!(matches!(results, (Err(TaskError::WaitsForItself), Err(TaskError::WaitsForItself))));
+    end(&pool);
 }
 
 #[test]

@@ -10,6 +10,7 @@ use std::thread::{self, Thread};
 
 use ipc_core::{Blob, Fd};
 use ipc_pool::{AsyncResult, Pool, TaskError};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::help::{Words, at_end, end, get};
 
@@ -88,23 +89,45 @@ fn eager_pool() -> Pool {
     pool
 }
 
-/// A map of one item; what it reports waits until it is let on, and nobody takes other reports meanwhile.
-fn block_reports(pool: &Pool) -> (AsyncResult<Vec<u32>>, Receiver<()>, Sender<()>) {
-    let (there, arrived) = channel();
-    let (go, gate) = channel::<()>();
-    let gate = Mutex::new(gate);
-    let wait = move |_| {
+/// A result that is decoded only when it may be: that says who decodes it, and waits.
+#[derive(Debug)]
+struct Gated(usize);
+
+/// Who is told, and what is waited for.
+type Gate = (Sender<()>, Receiver<()>);
+
+static GATES: Mutex<Vec<Option<Gate>>> = Mutex::new(Vec::new());
+
+impl Serialize for Gated {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Gated {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Gated, D::Error> {
+        let number = usize::deserialize(deserializer)?;
+        let (there, gate) = GATES.lock().unwrap()[number].take().unwrap();
         there.send(()).unwrap();
-        let _ = gate.lock().unwrap().recv();
-    };
-    (pool.each(|x: u32| x, [7]).on_progress(wait).map_async().unwrap(), arrived, go)
+        let _ = gate.recv();
+        Ok(Gated(number))
+    }
+}
+
+/// A task; what it reports waits until it is let on, and nobody takes other reports meanwhile.
+fn block_reports(pool: &Pool) -> (AsyncResult<Gated>, Receiver<()>, Sender<()>) {
+    let (there, arrived) = channel();
+    let (go, gate) = channel();
+    let mut gates = GATES.lock().unwrap();
+    gates.push(Some((there, gate)));
+    (pool.apply_async(Gated, (gates.len() - 1,)).unwrap(), arrived, go)
 }
 
 #[test]
 fn a_kill_does_not_touch_the_task_that_runs_when_its_own_is_done() {
     let pool = Pool::new(1).unwrap();
     let words = Words::new();
-    let (map, arrived, go) = block_reports(&pool);
+    let (first, arrived, go) = block_reports(&pool);
     arrived.recv().unwrap();
     let done = pool.apply_async(|words: Words| words.add(2), (words.clone(),)).unwrap();
     let runs = pool.apply_async(count_and_wait, (words.clone(),)).unwrap();
@@ -116,7 +139,7 @@ fn a_kill_does_not_touch_the_task_that_runs_when_its_own_is_done() {
     get(&done).unwrap();
     get(&runs).unwrap();
     assert_eq!(words.get(0), 1, "it was begun once");
-    assert_eq!(get(&map).unwrap(), [7]);
+    get(&first).unwrap();
     end(&pool);
 }
 
@@ -130,13 +153,13 @@ fn a_task_whose_result_is_on_its_way_is_not_cancelled() {
     let done = pool.apply_async(|words: Words| words.add(0), (words.clone(),)).unwrap();
     let behind = pool.apply_async(|words: Words| words.add(0), (words.clone(),)).unwrap();
     words.wait(0, 2);
-    // Two results come at once, and the second one when the first was told.
+    // Two results come at once, and the second one is decoded behind the first.
     go.send(()).unwrap();
     second_arrived.recv().unwrap();
     assert!(!done.cancel(), "it has run");
     second_go.send(()).unwrap();
     assert_eq!((get(&done).unwrap(), get(&behind).unwrap()), (0, 1));
-    assert_eq!((get(&first).unwrap(), get(&second).unwrap()), (vec![7], vec![7]));
+    assert!(get(&first).is_ok() && get(&second).is_ok());
     end(&pool);
 }
 

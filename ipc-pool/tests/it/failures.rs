@@ -1,7 +1,8 @@
 //! Tasks, values, initializers and callbacks that fail.
 
 use std::process;
-use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::sync::{Arc, Mutex};
 
 use ipc_pool::{Builder, Death, Pool, PoolError, Refusal, TaskError};
 use serde::de::Error as _;
@@ -274,4 +275,67 @@ fn workers_that_die_before_they_are_ready_again_and_again_are_recognised() {
         other => panic!("{other:?}"),
     }
     assert!(words.get(0) <= 12, "{} workers were started", words.get(0));
+}
+
+/// A result whose decoding uses its pool.
+#[derive(Serialize)]
+struct Curious;
+
+static CURIOUS: Mutex<Option<Arc<Pool>>> = Mutex::new(None);
+
+impl<'de> Deserialize<'de> for Curious {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Curious, D::Error> {
+        <()>::deserialize(deserializer)?;
+        let pool = CURIOUS.lock().unwrap().take().unwrap();
+        assert!(matches!(pool.apply(|| (), ()), Err(TaskError::WaitsForItself)));
+        assert!(matches!(pool.map(|x: u32| x, 0..3), Err(TaskError::WaitsForItself)));
+        let mut lazy = pool.imap(|x: u32| x, 0..3).unwrap();
+        assert!(matches!(lazy.next(), Some(Err(TaskError::WaitsForItself))));
+        assert!(lazy.next().is_none());
+        drop(lazy);
+        drop(pool.apply_async(|x: u32| x, (1,)).unwrap());
+        pool.close();
+        pool.join().unwrap();
+        Ok(Curious)
+    }
+}
+
+#[test]
+fn what_decodes_a_result_has_an_error_if_it_waits_for_its_pool() {
+    let words = Words::new();
+    let task = |words: Words| {
+        words.wait(1, 1);
+        Curious
+    };
+    let pool = Arc::new(Pool::new(1).unwrap());
+    let result = pool.apply_async(task, (words.clone(),)).unwrap();
+    // The last handle goes there, too.
+    *CURIOUS.lock().unwrap() = Some(pool);
+    words.set(1, 1);
+    assert!(get(&result).is_ok());
+}
+
+/// A result that panics when it is dropped, as it is by the last who has it.
+#[derive(Serialize, Deserialize)]
+struct Clinging;
+
+impl Drop for Clinging {
+    fn drop(&mut self) {
+        assert!(ipc_process::parent().is_some(), "it does not let go");
+    }
+}
+
+#[test]
+fn a_result_that_panics_when_it_is_dropped_keeps_no_callback_from_running() {
+    let pool = Pool::new(1).unwrap();
+    let (go, gate) = channel::<()>();
+    let wait = move |_: &Clinging| {
+        let _ = gate.recv();
+    };
+    let call = pool.call(|| Clinging, ()).callback(wait);
+    drop(call.apply_async().unwrap());
+    drop(go);
+    let next = pool.call(|x: u32| x, (1,)).callback(|_| {}).apply_async().unwrap();
+    assert_eq!(get(&next).unwrap(), 1);
+    end(&pool);
 }
