@@ -100,6 +100,11 @@ impl Gate {
         }
     }
 
+    /// Whether it was let on.
+    pub fn is_open(&self) -> bool {
+        self.0[1].load(SeqCst) != 0
+    }
+
     /// Tells that all is ready, and waits to be let on.
     pub fn stay(&self) {
         self.arrive();

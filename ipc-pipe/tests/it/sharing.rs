@@ -99,7 +99,11 @@ fn small_messages_do_not_keep_a_large_one_out() {
     let stop = AtomicBool::new(false);
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| while !stop.load(Ordering::Relaxed) && sender.send_bytes(&[1; 100]).is_ok() {});
+            scope.spawn(|| {
+                while !stop.load(Ordering::Relaxed) {
+                    sender.send_bytes(&[1; 100]).unwrap();
+                }
+            });
         }
         scope.spawn(|| {
             while !stop.load(Ordering::Relaxed) || receiver.poll(Some(Duration::ZERO)) {

@@ -1,5 +1,7 @@
 //! Bytes, small and large: growing and giving memory back.
 
+use std::sync::atomic::Ordering::SeqCst;
+
 use ipc_crash_test::{Outcome, Report};
 use ipc_pipe::Builder;
 
@@ -13,12 +15,13 @@ pub(super) const CASES: &[Entry] = &[
     ("large: send behind such a one", [1, 31], send_behind_larger),
     ("large: recv the first of a larger ring", [3, 61], recv_larger),
     ("large: memory given back when nothing is left", [3, 61], give_back),
+    ("large: wait for half of the ring, where small ones come", [61, 997], wait_among_small),
 ];
 
 type Bytes = Scene<Ends<[u8]>>;
 
 /// Of the shortest message that takes more than half of the ring.
-const LARGER: usize = 2041;
+const LARGER: usize = 2033;
 
 /// Of a message, larger than what is kept.
 const LARGE: usize = 600_000;
@@ -101,4 +104,40 @@ fn give_back(walk: Walk) -> Report {
         scene
     };
     run(walk, setup, |ends| ends.find_nothing(), || Expected::new([]))
+}
+
+/// Another receives three at a time and sends as many, until the one who waits has him wait, or he has had his chance.
+fn wait_among_small(walk: Walk) -> Report {
+    let setup = || {
+        scene().with_other(|ends, notes, gate| {
+            ends.segment().me().unwrap();
+            let fill = || (0..).take_while(|_| ends.sender.try_send_bytes(&[7; 8]).is_ok()).count();
+            fill();
+            gate.stay_until(|| !ends.sender.outgoing_stats().waiting_to_send.is_empty());
+            let receive = |count| (0..count).for_each(|_| drop(ends.receiver.try_recv_bytes()));
+            receive(3);
+            while fill() != 0 && !gate.is_open() {
+                receive(3);
+            }
+            receive(ends.receiver.incoming_stats().messages);
+            notes[0].store(1, SeqCst);
+        })
+    };
+    let test = walk.of(setup).victim(|scene, step| {
+        let ends = ready(scene);
+        step.run(|| send_large(ends, 5, 2000));
+    });
+    let check = |scene: &Bytes, outcome: Outcome| {
+        scene.go();
+        while scene.notes[0].load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let mut sent = 0;
+        while let Ok(message) = scene.lock.receiver.try_recv_bytes() {
+            sent += usize::from(message.len() == 2000);
+        }
+        assert!(sent == 1 || outcome != Outcome::Completed && sent == 0, "lost message");
+        super::works(&scene.lock);
+    };
+    test.blocked_after(SOON).when_blocked(Scene::go).deadline(10 * SOON).check(check).run()
 }

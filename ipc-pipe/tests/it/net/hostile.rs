@@ -99,9 +99,8 @@ fn garbage_after_the_handshake_is_an_error_or_a_message() {
         drop(raw);
         // At the latest when nothing is left.
         for _ in 0..1000 {
-            match here.recv() {
-                Err(RecvError::Closed) => return Ok(()),
-                _ => {}
+            if let Err(RecvError::Closed) = here.recv() {
+                return Ok(());
             }
         }
         Err(TestCaseError::fail("it has no end"))
