@@ -79,7 +79,7 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         )
         .margin(10)
         .x_label_area_size(30)
-        .y_label_area_size(330)
+        .y_label_area_size(370)
         .build_cartesian_2d((least..most).log_scale(), (0..count - 1).into_segmented())?;
     let name = |segment: &SegmentValue<i32>| match segment {
         SegmentValue::CenterOf(line) => {

@@ -63,14 +63,13 @@ impl Chart {
         let (xs, mut ys) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
         // Room for the legend.
         ys.end *= (ys.end / ys.start).powf(0.4);
-        // With powers of 10 alone, a short axis would have one label.
-        let y_base = if ys.end / ys.start < 100.0 { 2.0 } else { 10.0 };
+        let marks = marks(&ys);
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, ("sans-serif", 16, &TEXT))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(55)
-            .build_cartesian_2d(xs.log_scale().base(self.base), ys.log_scale().base(y_base))?;
+            .build_cartesian_2d(xs.log_scale().base(self.base), ys.log_scale().with_key_points(marks))?;
         chart
             .configure_mesh()
             .x_desc(format!("{}, log scale", self.x))
@@ -115,6 +114,17 @@ pub(crate) fn draw(path: &Path, charts: &[Chart]) -> Result<(), Box<dyn Error>> 
 fn range(values: impl Iterator<Item = f64> + Clone) -> std::ops::Range<f64> {
     let (least, most) = (values.clone().fold(f64::MAX, f64::min), values.fold(0.0, f64::max));
     least / 1.1..most * 1.1
+}
+
+/// Where an axis has its labels: powers of 10; on a short one, what is between them, too.
+fn marks(range: &std::ops::Range<f64>) -> Vec<f64> {
+    let within = |steps: &[f64]| -> Vec<f64> {
+        let powers = (-12..12).map(|power| 10_f64.powi(power));
+        let all = powers.flat_map(|power| steps.iter().map(move |step| step * power));
+        all.filter(|mark| range.contains(mark)).collect()
+    };
+    let kinds: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]];
+    kinds.into_iter().map(within).find(|marks| marks.len() > 2).unwrap_or_else(|| within(kinds[2]))
 }
 
 /// With three digits or so.
