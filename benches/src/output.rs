@@ -67,7 +67,7 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     if bars.is_empty() {
         return Ok(());
     }
-    let root = SVGBackend::new(path, (WIDTH, bars.len() as u32 * LINE + 90)).into_drawing_area();
+    let root = SVGBackend::new(path, (WIDTH, bars.len() as u32 * LINE + 105)).into_drawing_area();
     root.fill(&WHITE)?;
     let least = bars.iter().map(|bar| bar.1).fold(0.5, f64::min) * 0.8;
     let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
@@ -78,7 +78,7 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
             ("sans-serif", 16, &TEXT),
         )
         .margin(10)
-        .x_label_area_size(30)
+        .x_label_area_size(45)
         .y_label_area_size(370)
         .build_cartesian_2d((least..most).log_scale(), (0..count - 1).into_segmented())?;
     let name = |segment: &SegmentValue<i32>| match segment {
@@ -93,6 +93,7 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     chart
         .configure_mesh()
         .disable_y_mesh()
+        .x_desc("times the goal, log scale")
         .axis_style(TEXT)
         .light_line_style(TRANSPARENT)
         .bold_line_style(TEXT.mix(0.4))
