@@ -59,7 +59,7 @@ pub struct SlowTask {
 impl fmt::Display for Insights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Insights { workers, tasks, busy, pending, restarts, slowest } = self;
-        write!(f, "{tasks} tasks and chunks done in {busy:.1?} of work, {pending} pending; ")?;
+        write!(f, "{tasks} tasks done in {busy:.1?} of work, {pending} pending; ")?;
         write!(f, "{} workers, {restarts} restarts", workers.len())?;
         workers.iter().try_for_each(|worker| write!(f, "\n{worker}"))?;
         slowest.iter().try_for_each(|task| write!(f, "\n{task}"))
