@@ -12,7 +12,7 @@ pub(super) const CASES: &[Entry] = &[
     ("memory: reserve in a larger region, committed", [5, 53], commit_larger),
     ("memory: reserve in a larger region, dropped", [5, 53], abandon_larger),
     ("memory: put into a smaller region", [1, 31], put_smaller),
-    ("memory: put when all is free and no larger region is to be had", [61, 997], put_rewound),
+    ("memory: put when all is free and no larger region is to be had", [211, 997], put_rewound),
     ("memory: get the first of a larger region", [1, 17], get_larger),
     ("memory: get the first of a smaller region", [1, 31], get_smaller),
     ("memory: get the first of a smaller region, which then grows", [1, 31], get_smaller_and_grow),
