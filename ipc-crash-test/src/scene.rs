@@ -95,7 +95,7 @@ impl Gate {
         // SAFETY: takes an integer.
         unsafe { libc::nice(19) };
         self.arrive();
-        while self.0[1].load(SeqCst) == 0 && !seen() {
+        while !self.is_open() && !seen() {
             std::thread::yield_now();
         }
     }
@@ -108,7 +108,7 @@ impl Gate {
     /// Tells that all is ready, and waits to be let on.
     pub fn stay(&self) {
         self.arrive();
-        while self.0[1].load(SeqCst) == 0 {
+        while !self.is_open() {
             let _ = futex::wait(&self.0[1], SHARED, 0, None);
         }
     }

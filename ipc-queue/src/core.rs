@@ -152,38 +152,29 @@ impl Core {
     }
 
     /// Gives the memory of a large backlog back when it is gone, but not ten times a second.
-    pub(crate) fn trim(&self, me: u32, reader: &mut Reader<'_>) {
+    pub(crate) fn trim(&self, reader: &mut Reader<'_>) {
         let queue = self.queue();
         let is_large = queue.regions.load(Ordering::Relaxed) >> (KEPT_CLASS + 1) != 0;
         let is_due = || milliseconds().wrapping_sub(queue.grown.load(Ordering::Relaxed)) > 100;
         if !is_large || !is_due() {
             return;
         }
-        if let Some(acquired) = queue.tail.lock.try_lock(self.segment(), me) {
-            if acquired == Acquired::OwnerDied {
-                self.repair(&queue.tail);
-            }
-            // What cannot be given back is used again.
-            let _ = reader.trim();
-            self.leave(&queue.tail);
-        }
+        // What cannot be given back is used again.
+        self.within_free(&queue.tail, || drop(reader.trim()));
     }
 
     /// Within the tail's lock: if nothing is left, has both ends go back to the first region, so that all memory is free
     /// for what comes next; whether they did.
     #[cold]
-    pub(crate) fn rewind(&self, me: u32) -> bool {
-        let head = &self.queue().head;
-        let Some(acquired) = head.lock.try_lock(self.segment(), me) else { return false };
-        if acquired == Acquired::OwnerDied {
-            self.repair(head);
-        }
-        let before = self.queue().tail.position();
-        let mut reader = self.ring().reader();
-        reader.begin();
-        let _ = reader.trim();
-        self.leave(head);
-        self.queue().tail.position() != before
+    pub(crate) fn rewind(&self) -> bool {
+        let layout::Queue { head, tail, .. } = self.queue();
+        let before = tail.position();
+        self.within_free(head, || {
+            let mut reader = self.ring().reader();
+            reader.begin();
+            let _ = reader.trim();
+        });
+        tail.position() != before
     }
 
     #[inline]

@@ -54,7 +54,7 @@ impl<'a> Getting<'a> {
         match self.reader.next() {
             Ok(Some(record)) => Ok(record),
             Ok(None) => {
-                self.core.trim(word, &mut self.reader);
+                self.core.trim(&mut self.reader);
                 self.leave();
                 Err(GetRefused::Empty)
             }

@@ -68,7 +68,7 @@ impl<'a> Putting<'a> {
         }
         self.writer.begin();
         let mut pushed = self.writer.push(len);
-        if matches!(pushed, Err(Refused::Fault(_))) && self.core.rewind(me.id().word()) {
+        if matches!(pushed, Err(Refused::Fault(_))) && self.core.rewind() {
             self.writer.begin();
             pushed = self.writer.push(len);
         }
