@@ -1,28 +1,20 @@
 //! A worker that is killed at an instruction of its work: each task has its result or fails, or is done by another; and
 //! one that was not begun is never lost, nor one begun twice.
 
-use std::iter;
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, LazyLock, Mutex};
 
-use ipc_core::{Blob, Fd, codec, transfer};
+use ipc_core::Blob;
 use ipc_crash_test::alone::{LONG, alone, leave};
 use ipc_crash_test::{KillTest, Outcome, SharedBox};
 use ipc_process::Function;
-use ipc_queue::Queue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::builder::Settings;
 use crate::desk::Desk;
-use crate::entry;
-use crate::error::TaskError;
-use crate::member::Member;
-use crate::pack::{Packed, pack};
-use crate::state::{Results, State};
-use crate::task::{CallInfo, Sink, Terms};
-use crate::wire::{self, Report};
-use crate::worker::{Start, Worker};
+use crate::help::{call, hear_all, note_fates, seat, take};
+use crate::worker::Worker;
 
 /// Kills at every so many instructions, or at as many as this variable of the environment says. Without optimisation
 /// everything is ten times as long.
@@ -43,23 +35,6 @@ fn count_blob(index: u32, blob: Blob) -> (u32, Blob) {
     (count(index), blob)
 }
 
-/// Nobody: what is delivered is looked at on its way.
-struct Nobody;
-
-impl Sink for Nobody {
-    fn deliver(
-        self: Arc<Self>,
-        _: &Arc<Desk>,
-        _: usize,
-        _: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    ) {
-    }
-
-    fn is_cancelled(&self) -> bool {
-        false
-    }
-}
-
 /// A parent without threads, and one worker's side.
 struct Scene {
     desk: Arc<Desk>,
@@ -70,26 +45,20 @@ struct Scene {
 
 impl Scene {
     /// With so many tasks of so many items for the worker.
-    fn new<F, Args>(_: F, retries: u32, orders: u32, items: u32, args: fn(u32) -> Args) -> Scene
+    fn new<F, Args>(function: F, retries: u32, orders: u32, items: u32, args: fn(u32) -> Args) -> Scene
     where
         F: Function<Args, Output: Serialize>,
         Args: Serialize + DeserializeOwned,
     {
         RUNS.iter().for_each(|runs| runs.store(0, SeqCst));
         let desk = Desk::new(Settings { workers: 1, ..Settings::default() }).unwrap();
-        let terms = Terms { timeout: None, retries };
-        let function = entry::offset::<F, Args>().unwrap();
-        let call = CallInfo::new(function, "", terms, Arc::new(Nobody));
-        let worker = seat(&desk);
+        let call = call(function, retries);
+        let worker = seat(&desk, 0);
         // So short that it gets all ahead.
         desk.lock().typical = 1;
-        for order in 0..orders {
-            let first = order * items;
+        for first in (0..orders).map(|order| order * items) {
             let all: Vec<Args> = (first..first + items).map(args).collect();
-            for packed in pack(&desk, &call, first as usize, &all) {
-                let Packed::Task(task) = packed else { panic!("it can be encoded") };
-                desk.lock().take(task);
-            }
+            take(&desk, &call, first as usize, &all);
         }
         Scene { desk, worker: Mutex::new(worker), orders, items }
     }
@@ -114,7 +83,7 @@ impl Scene {
             assert_eq!((failed, left), (0, 0), "lost: it was reported");
         }
         // The others are for the next worker.
-        let mut next = seat(&self.desk);
+        let mut next = seat(&self.desk, 0);
         self.desk.lock().go_on();
         while self.desk.lock().unsettled() > 0 {
             assert!(next.serve());
@@ -132,74 +101,6 @@ impl Scene {
         }
         // One by itself, or those of a chunk that have not been reported.
         assert!(failed <= if retries > 0 { 0 } else { self.items as usize }, "{failed} items failed");
-    }
-}
-
-/// Gives the seat to a worker that is ready.
-fn seat(desk: &Arc<Desk>) -> Worker {
-    let (socket, theirs) = transfer::channel().unwrap();
-    let orders = Queue::unbounded().unwrap();
-    let mut member = Member::new(orders.clone(), socket, None);
-    member.known(None);
-    member.ready();
-    let generation = desk.with(|state| {
-        let seat = &mut state.seats[0];
-        seat.generation += 1;
-        seat.note.clear();
-        seat.member = Some(member);
-        seat.generation
-    });
-    Worker::new(Start {
-        place: 0,
-        generation,
-        orders,
-        reports: desk.reports.clone(),
-        board: desk.board.clone(),
-        socket: Fd(theirs),
-        has_initializer: false,
-        exit: None,
-        memory: None,
-    })
-    .unwrap()
-}
-
-/// Hears what is in the queue of reports.
-fn hear_all(desk: &Arc<Desk>, fates: &mut [Vec<bool>; MOST]) {
-    while let Ok(bytes) = desk.reports.try_get_bytes() {
-        let (report, results) = codec::decode::<Report>(&bytes).expect("a report is whole");
-        let mut state = desk.lock();
-        let part = bytes.len() - results.len()..bytes.len();
-        state.hear(report.place, report.generation, report.what, part);
-        note_fates(&mut state, fates, &bytes);
-    }
-}
-
-/// Whether each item that is settled has a result.
-fn note_fates(state: &mut State, fates: &mut [Vec<bool>; MOST], buffer: &[u8]) {
-    for delivery in std::mem::take(&mut state.out) {
-        let bytes = match &delivery.results {
-            Results::Buffer(part) => &buffer[part.clone()],
-            Results::Parcel(parcel) => parcel.bytes(),
-            Results::Error(error) => {
-                assert!(matches!(error, TaskError::WorkerDied { .. }), "{error}");
-                (0..delivery.items).for_each(|at| fates[delivery.index + at as usize].push(false));
-                continue;
-            }
-        };
-        let mut rest = bytes;
-        let results = iter::from_fn(|| {
-            let (item, behind) = wire::pop(rest)?;
-            rest = behind;
-            Some(item)
-        });
-        let results: Vec<_> = results.collect();
-        assert_eq!(results.len(), delivery.items as usize, "torn");
-        for (at, item) in results.iter().enumerate() {
-            assert!(!item.failed);
-            let index: u32 = codec::decode(item.bytes).unwrap().0;
-            assert_eq!(index as usize, delivery.index + at, "torn");
-            fates[index as usize].push(true);
-        }
     }
 }
 

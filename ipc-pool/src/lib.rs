@@ -11,10 +11,14 @@ mod desk;
 mod each;
 mod entry;
 mod error;
+#[cfg(test)]
+mod help;
 mod insights;
 #[cfg(test)]
 mod kills;
 mod member;
+#[cfg(test)]
+mod model;
 mod pack;
 mod pool;
 mod result;

@@ -44,10 +44,9 @@ pub(crate) struct Member {
     pub(crate) is_full: bool,
     /// When something was to be taken back from it last, it was just getting something itself, for long.
     pub(crate) is_getting: bool,
-    /// What is to be put to it as soon as nothing that it has been given is in its socket: there are arguments of orders
-    /// that were taken back.
-    skip: Option<[u8; ORDER]>,
-    /// So many of these it has not carried out.
+    /// So many tasks it was given through its socket.
+    sent: u64,
+    /// So many orders to skip it has not carried out.
     pub(crate) skips: u32,
     /// It was found to be stopped, and has done nothing since.
     pub(crate) is_stopped: bool,
@@ -89,7 +88,7 @@ impl Member {
             is_stopping: false,
             is_full: false,
             is_getting: false,
-            skip: None,
+            sent: 0,
             skips: 0,
             is_stopped: false,
             is_condemned: false,
@@ -149,10 +148,7 @@ impl Member {
                 return Sent::Later(task);
             }
         }
-        if task.is_large() {
-            // What is before it in the socket is skipped on the way to it.
-            self.skip = None;
-        }
+        self.sent += u64::from(task.is_large());
         if self.given.is_empty() {
             self.moved = ipc_core::monotonic_coarse();
         }
@@ -212,18 +208,6 @@ impl Member {
         }
     }
 
-    /// Has it take out of its socket what is of no use any more, if there is nothing behind that.
-    pub(crate) fn put_skip(&mut self) {
-        if self.skip.is_none() || self.is_stopping || self.given.iter().any(Task::is_large) {
-            return;
-        }
-        if let Some(skip) = self.skip.take()
-            && self.orders.put_bytes_timeout(&skip, STALLED).is_ok()
-        {
-            self.skips += 1;
-        }
-    }
-
     /// So many tasks others may take over: half of them at most, but all that it does not come to begin.
     pub(crate) fn spare(&mut self) -> usize {
         if self.given.is_empty() {
@@ -243,6 +227,7 @@ impl Member {
     /// Takes back what it has not begun, at most `count` tasks.
     pub(crate) fn take_back(&mut self, count: usize) -> Vec<Task> {
         let mut back = Vec::new();
+        let mut skip = None;
         let mut stops = false;
         let mut tries = 0;
         self.is_getting = false;
@@ -264,8 +249,9 @@ impl Member {
             };
             if order.flags & SKIP != 0 {
                 tries += 1;
-                self.skip = Some(head);
                 self.skips = self.skips.saturating_sub(1);
+                // On the way to what came into the socket after that, it is skipped anyway.
+                skip = (order.function == self.sent).then_some(head);
                 continue;
             }
             if order.items == 0 {
@@ -273,17 +259,23 @@ impl Member {
                 break;
             }
             let at = self.given.iter().position(|task| task.number == order.number);
-            if let Some(task) = at.and_then(|at| self.given.remove(at)) {
+            if let Some((at, task)) = at.and_then(|at| Some((at, self.given.remove(at)?))) {
                 self.left = self.left.map(|left| left + 1);
                 if task.is_large() {
-                    self.skip = Some(task.skip());
+                    let is_last = !self.given.range(at..).any(Task::is_large);
+                    skip = is_last.then(|| task.skip(self.sent));
                 }
                 back.push(task);
             } else {
                 tries += 1;
             }
         }
-        self.put_skip();
+        if let Some(skip) = skip
+            && !self.is_stopping
+            && self.orders.put_bytes_timeout(&skip, STALLED).is_ok()
+        {
+            self.skips += 1;
+        }
         if self.given.is_empty() {
             // There may be no report any more that tells of room.
             self.is_full = false;

@@ -306,7 +306,6 @@ impl State {
             member.given.remove(found.unwrap_or_default());
             member.tasks += 1;
             self.tasks += 1;
-            member.put_skip();
         }
         self.busy = self.busy.saturating_add(busy);
         self.typical = self.typical.saturating_mul(7).saturating_add(busy) / 8;

@@ -101,9 +101,9 @@ impl Task {
         Order { number: self.number, function: 0, items: self.items, flags: FETCH }.to_bytes()
     }
 
-    /// What says that the rest, which is in the socket, is of no use any more.
-    pub(crate) fn skip(&self) -> [u8; ORDER] {
-        Order { number: self.number, function: 0, items: self.items, flags: SKIP }.to_bytes()
+    /// What says that the rest, which is in the socket, is of no use any more. It was the last of so many.
+    pub(crate) fn skip(&self, sent: u64) -> [u8; ORDER] {
+        Order { number: self.number, function: sent, items: self.items, flags: SKIP }.to_bytes()
     }
 
     /// Whether it has an item of that number which has not come back; which one, from the first on.

@@ -37,7 +37,8 @@ pub(crate) const FETCH: u32 = 2;
 /// nobody but the parent can write to the socket, while the queue is memory that others may have spoilt.
 pub(crate) const FUNCTIONS: u32 = 4;
 /// Of an order that was taken back, when its arguments were in the socket already: they are to be taken out of it, so that
-/// they keep no room there and no handles open.
+/// they keep no room there and no handles open. In place of a function it has how many came into the socket before it was
+/// put.
 pub(crate) const SKIP: u32 = 8;
 
 /// The number of the initializer, which is not counted.

@@ -1,0 +1,123 @@
+//! What tests of the parent's side and the worker's share: both in one process, without threads.
+
+use std::iter;
+use std::sync::Arc;
+
+use ipc_core::{Fd, codec, transfer};
+use ipc_process::Function;
+use ipc_queue::Queue;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::desk::Desk;
+use crate::entry;
+use crate::error::TaskError;
+use crate::member::Member;
+use crate::pack::{Packed, pack};
+use crate::state::{Results, State};
+use crate::task::{CallInfo, Sink, Terms};
+use crate::wire::{self, Report};
+use crate::worker::{Start, Worker};
+
+/// Nobody: what is delivered is looked at on its way.
+pub(crate) struct Nobody;
+
+impl Sink for Nobody {
+    fn deliver(
+        self: Arc<Self>,
+        _: &Arc<Desk>,
+        _: usize,
+        _: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
+    ) {
+    }
+
+    fn is_cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Calls of that function, with arguments of that type.
+pub(crate) fn call<F, Args>(_: F, retries: u32) -> Arc<CallInfo>
+where
+    F: Function<Args, Output: Serialize>,
+    Args: DeserializeOwned,
+{
+    let function = entry::offset::<F, Args>().unwrap();
+    CallInfo::new(function, "", Terms { timeout: None, retries }, Arc::new(Nobody))
+}
+
+/// Gives the state tasks with these arguments, of which the first has that index.
+pub(crate) fn take<Args: Serialize>(desk: &Desk, call: &Arc<CallInfo>, index: usize, all: &[Args]) {
+    for packed in pack(desk, call, index, all) {
+        let Packed::Task(task) = packed else { panic!("it can be encoded") };
+        desk.lock().take(task);
+    }
+}
+
+/// Gives that seat to a worker that is ready.
+pub(crate) fn seat(desk: &Arc<Desk>, place: u32) -> Worker {
+    let (socket, theirs) = transfer::channel().unwrap();
+    let orders = Queue::unbounded().unwrap();
+    let mut member = Member::new(orders.clone(), socket, None);
+    member.known(None);
+    member.ready();
+    let generation = desk.with(|state| {
+        let seat = &mut state.seats[place as usize];
+        seat.generation += 1;
+        seat.note.clear();
+        seat.member = Some(member);
+        seat.generation
+    });
+    Worker::new(Start {
+        place,
+        generation,
+        orders,
+        reports: desk.reports.clone(),
+        board: desk.board.clone(),
+        socket: Fd(theirs),
+        has_initializer: false,
+        exit: None,
+        memory: None,
+    })
+    .unwrap()
+}
+
+/// Hears what is in the queue of reports.
+pub(crate) fn hear_all(desk: &Arc<Desk>, fates: &mut [Vec<bool>]) {
+    while let Ok(bytes) = desk.reports.try_get_bytes() {
+        let (report, results) = codec::decode::<Report>(&bytes).expect("a report is whole");
+        let mut state = desk.lock();
+        let part = bytes.len() - results.len()..bytes.len();
+        state.hear(report.place, report.generation, report.what, part);
+        note_fates(&mut state, fates, &bytes);
+    }
+}
+
+/// Whether each item that is settled has a result.
+pub(crate) fn note_fates(state: &mut State, fates: &mut [Vec<bool>], buffer: &[u8]) {
+    for delivery in std::mem::take(&mut state.out) {
+        let bytes = match &delivery.results {
+            Results::Buffer(part) => &buffer[part.clone()],
+            Results::Parcel(parcel) => parcel.bytes(),
+            Results::Error(error) => {
+                assert!(matches!(error, TaskError::WorkerDied { .. }), "{error}");
+                (0..delivery.items).for_each(|at| fates[delivery.index + at as usize].push(false));
+                continue;
+            }
+        };
+        let mut rest = bytes;
+        let results = iter::from_fn(|| {
+            let (item, behind) = wire::pop(rest)?;
+            rest = behind;
+            Some(item)
+        });
+        let results: Vec<_> = results.collect();
+        assert_eq!(results.len(), delivery.items as usize, "torn");
+        for (at, item) in results.iter().enumerate() {
+            assert!(!item.failed);
+            let index: u32 = codec::decode(item.bytes).unwrap().0;
+            assert_eq!(index as usize, delivery.index + at, "torn");
+            fates[index as usize].push(true);
+        }
+    }
+}
