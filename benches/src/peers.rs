@@ -17,7 +17,7 @@ use ipc_lock::Event;
 use ipc_process::spawn;
 
 use crate::cpus::Cpus;
-use crate::stream::{CAPACITY, Message, message, number};
+use crate::stream::{CAPACITY, Message, message, number, sum};
 
 /// Arrays of that size through crossbeam's bounded channel, from so many threads to so many.
 pub(crate) fn crossbeam<const SIZE: usize>(cpus: Cpus, sides: u64, count: u64) -> Duration {
@@ -236,7 +236,7 @@ pub(crate) fn iceoryx(size: usize, count: u64) -> Duration {
     let connected = Event::new().expect("there is memory");
     let args = (process, directory.path().to_owned(), connected.clone(), size, count);
     let mut publisher = spawn(publish_loaned, args).expect("it starts");
-    let mut sum = 0_u64;
+    let mut read = 0_u64;
     let mut receive = |index| {
         let sample = loop {
             match subscriber.receive().expect("it works") {
@@ -244,9 +244,7 @@ pub(crate) fn iceoryx(size: usize, count: u64) -> Duration {
                 None => std::hint::spin_loop(),
             }
         };
-        let words = sample.payload().chunks_exact(8);
-        let words = words.map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
-        sum = words.fold(sum, u64::wrapping_add);
+        read = read.wrapping_add(sum(sample.payload()));
         assert_eq!((sample.payload().len(), number(sample.payload())), (size, index));
     };
     receive(0);
@@ -254,7 +252,7 @@ pub(crate) fn iceoryx(size: usize, count: u64) -> Duration {
     let begin = monotonic();
     (1..=count).for_each(receive);
     let time = monotonic() - begin;
-    black_box(sum);
+    black_box(read);
     drop(subscriber);
     publisher.join().expect("it returns");
     drop((service, node));

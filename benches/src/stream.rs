@@ -157,6 +157,22 @@ pub(crate) fn messages(count: u64) -> Duration {
     ])
 }
 
+/// A word of the bytes that are written.
+const SEVENS: u64 = u64::from_ne_bytes([7; 8]);
+
+/// Reads all of the bytes. A line of the caches at a time, so that it does not take longer than to fetch them.
+pub(crate) fn sum(bytes: &[u8]) -> u64 {
+    let (lines, rest) = bytes.as_chunks::<64>();
+    assert!(rest.is_empty());
+    let mut sums = [0_u64; 8];
+    for line in lines {
+        for (sum, word) in sums.iter_mut().zip(line.as_chunks().0) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(*word));
+        }
+    }
+    sums.into_iter().fold(0, u64::wrapping_add)
+}
+
 fn put_large(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64) -> Span {
     let item = vec![7; size];
     together(&start, || {
@@ -174,15 +190,9 @@ fn get_large(queue: Queue<[u8]>, start: Barrier, size: usize, count: u64) -> Spa
             let sum = queue.get_bytes_with(|bytes| {
                 assert_eq!(bytes.len(), size);
                 // SAFETY: both processes use the queue through the library alone.
-                let bytes = unsafe { bytes.as_slice() };
-                let words =
-                    bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().expect("8 bytes")));
-                words.fold(0_u64, u64::wrapping_add)
+                sum(unsafe { bytes.as_slice() })
             });
-            assert_eq!(
-                sum.expect("nobody closes it"),
-                0x0707_0707_0707_0707_u64.wrapping_mul(size as u64 / 8)
-            );
+            assert_eq!(sum.expect("nobody closes it"), SEVENS.wrapping_mul(size as u64 / 8));
         }
     })
 }

@@ -42,6 +42,20 @@ pub(crate) fn write(segment: &Segment, position: u64, bytes: &[u8]) -> Result<()
     Ok(())
 }
 
+/// Has the CPU fetch what is about to be written there, which the CPU of the reader may have. To wait for it as late as in
+/// the next write costs a stream of small items a quarter of its speed: all of them have to be there before the lock for
+/// the next one can be taken.
+#[inline]
+pub(crate) fn prepare_write(segment: &Segment, position: u64) {
+    #[cfg(target_arch = "x86_64")]
+    if let Ok(at) = segment.bytes(position, 1) {
+        // SAFETY: it changes nothing but caches. CPUs that do not know it do nothing.
+        unsafe { std::arch::asm!("prefetchw [{}]", in(reg) at, options(nostack, preserves_flags)) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (segment, position);
+}
+
 /// Appends bytes of the segment.
 #[inline]
 pub(crate) fn read(segment: &Segment, record: Record, to: &mut Vec<u8>) -> Result<()> {
