@@ -57,6 +57,7 @@ impl layout::Semaphore {
     }
 
     /// Takes the inner lock, with what it protects in order.
+    #[inline]
     fn enter<P: Party>(&self, party: &P, me: u32) {
         if self.lock.lock(party, me) == Acquired::OwnerDied {
             self.repair();
@@ -64,6 +65,7 @@ impl layout::Semaphore {
     }
 
     /// As `enter`, but gives up at the deadline if somebody was stopped within.
+    #[inline]
     fn enter_until<P: Party>(
         &self,
         party: &P,
@@ -88,6 +90,7 @@ impl layout::Semaphore {
     }
 
     /// Leaves the inner lock; then wakes one sleeper if permits came free.
+    #[inline]
     fn leave(&self, freed: bool) {
         let wake = freed && self.sleepers.load(Ordering::Relaxed) != 0;
         if wake {
@@ -100,6 +103,7 @@ impl layout::Semaphore {
     }
 
     /// Within the lock: takes a permit, if there is one.
+    #[inline]
     fn take(&self, me: u32) -> bool {
         let available = self.available.load(Ordering::Relaxed);
         if available == 0 {
@@ -116,6 +120,7 @@ impl layout::Semaphore {
     }
 
     /// Within the lock: gives a permit of `me` back.
+    #[inline]
     fn give_back(&self, me: u32) -> bool {
         let had_one = self.permits.lower_locked(me) > 0;
         if had_one {
@@ -149,6 +154,7 @@ impl layout::Semaphore {
         any
     }
 
+    #[inline]
     fn acquire<P: Party>(&self, party: &P, me: u32, deadline: Option<Instant>) -> Result<(), Timeout> {
         self.enter_until(party, me, || deadline)?;
         if self.take(me) {
@@ -192,6 +198,7 @@ impl layout::Semaphore {
         }
     }
 
+    #[inline]
     fn give<P: Party>(&self, party: &P, me: u32) {
         self.enter(party, me);
         let freed = self.give_back(me);
@@ -327,6 +334,7 @@ impl Semaphore {
         self.acquire_until(Some(deadline))
     }
 
+    #[inline]
     fn acquire_until(&self, deadline: Option<Instant>) -> Result<Permit<'_>, Timeout> {
         let (segment, me) = self.object.identity();
         self.object.acquire(segment, me, deadline)?;
