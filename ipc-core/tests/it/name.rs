@@ -181,3 +181,22 @@ fn the_owners_lock_does_not_travel_with_the_segment() {
         drop((copy, file));
     });
 }
+
+/// Several users of a name whose owner was killed go at the same moment, in that way: the name is gone then.
+fn users_go_together(name: &str, go_away: impl Fn(Segment)) {
+    let child = owner(name);
+    let (opened, go) = (Gate::new(), Gate::new());
+    let users = [(); 4].map(|()| {
+        fork(|| {
+            let segment = open(name).unwrap();
+            opened.open();
+            go.pass();
+            go_away(segment);
+        })
+    });
+    users.iter().for_each(|_| opened.pass());
+    child.kill();
+    users.iter().for_each(|_| go.open());
+    users.into_iter().for_each(Child::join);
+    assert!(!exists(name));
+}

@@ -4,9 +4,9 @@ use std::sync::OnceLock;
 
 use ipc_core::{Cause, Segment};
 
-use crate::help::{Child, Gate, alone, exists, fork, own_files, unique};
+use crate::help::{Gate, alone, exists, fork, own_files, unique};
 
-use super::{create, open, owner};
+use super::{create, open, owner, users_go_together};
 
 #[test]
 fn exit_removes_names_that_nothing_drops() {
@@ -42,22 +42,10 @@ fn users_that_exit_at_the_same_moment_do_not_leave_the_name() {
     static KEPT: OnceLock<Segment> = OnceLock::new();
     alone(|| {
         for round in 0..20 {
-            let name = unique(&format!("exit-{round}"));
-            let child = owner(&name);
-            let (opened, go) = (Gate::new(), Gate::new());
-            let users = [(); 4].map(|()| {
-                fork(|| {
-                    KEPT.get_or_init(|| open(&name).unwrap());
-                    opened.open();
-                    go.pass();
-                    std::process::exit(0)
-                })
+            users_go_together(&unique(&format!("exit-{round}")), |segment| {
+                KEPT.get_or_init(|| segment);
+                std::process::exit(0)
             });
-            users.iter().for_each(|_| opened.pass());
-            child.kill();
-            users.iter().for_each(|_| go.open());
-            users.into_iter().for_each(Child::join);
-            assert!(!exists(&name));
         }
     });
 }

@@ -9,7 +9,7 @@ use ipc_core::{Cause, Segment, remove_stale};
 
 use crate::help::{Child, Gate, alone, exists, forever, fork, path, unique};
 
-use super::{board, create, inode, open, owner, stale};
+use super::{board, create, inode, open, owner, stale, users_go_together};
 
 #[test]
 fn the_name_of_a_killed_owner_is_replaced() {
@@ -75,22 +75,7 @@ fn the_last_user_removes_the_name_of_a_killed_owner() {
 fn users_that_leave_at_the_same_moment_do_not_leave_the_name() {
     alone(|| {
         for round in 0..50 {
-            let name = unique(&format!("leave-{round}"));
-            let child = owner(&name);
-            let (opened, go) = (Gate::new(), Gate::new());
-            let users = [(); 4].map(|()| {
-                fork(|| {
-                    let segment = open(&name).unwrap();
-                    opened.open();
-                    go.pass();
-                    drop(segment);
-                })
-            });
-            users.iter().for_each(|_| opened.pass());
-            child.kill();
-            users.iter().for_each(|_| go.open());
-            users.into_iter().for_each(Child::join);
-            assert!(!exists(&name));
+            users_go_together(&unique(&format!("leave-{round}")), drop);
         }
     });
 }
