@@ -15,7 +15,7 @@ use crate::error::TaskError;
 use crate::member::Member;
 use crate::pack::{Packed, pack};
 use crate::state::{Results, State};
-use crate::task::{CallInfo, Sink, Terms};
+use crate::task::{CallInfo, Sink, Task, Terms};
 use crate::wire::{self, Report};
 use crate::worker::{Start, Worker};
 
@@ -46,12 +46,17 @@ where
     CallInfo::new(function, "", Terms { timeout: None, retries }, Arc::new(Nobody))
 }
 
-/// Gives the state tasks with these arguments, of which the first has that index.
-pub(crate) fn take<Args: Serialize>(desk: &Desk, call: &Arc<CallInfo>, index: usize, all: &[Args]) {
-    for packed in pack(desk, call, index, all) {
-        let Packed::Task(task) = packed else { panic!("it can be encoded") };
-        desk.lock().take(task);
-    }
+/// Tasks with these arguments, of which the first has that index.
+pub(crate) fn tasks<Args: Serialize>(
+    desk: &Desk,
+    call: &Arc<CallInfo>,
+    index: usize,
+    all: &[Args],
+) -> impl Iterator<Item = Task> {
+    pack(desk, call, index, all).into_iter().map(|packed| match packed {
+        Packed::Task(task) => task,
+        Packed::Failed(_, why) => panic!("{why}"),
+    })
 }
 
 /// Gives that seat to a worker that is ready.
@@ -83,14 +88,19 @@ pub(crate) fn seat(desk: &Arc<Desk>, place: u32) -> Worker {
 }
 
 /// Hears what is in the queue of reports.
-pub(crate) fn hear_all(desk: &Arc<Desk>, fates: &mut [Vec<bool>]) {
-    while let Ok(bytes) = desk.reports.try_get_bytes() {
-        let (report, results) = codec::decode::<Report>(&bytes).expect("a report is whole");
-        let mut state = desk.lock();
-        let part = bytes.len() - results.len()..bytes.len();
-        state.hear(report.place, report.generation, report.what, part);
-        note_fates(&mut state, fates, &bytes);
-    }
+pub(crate) fn hear_all(desk: &Desk, fates: &mut [Vec<bool>]) {
+    while hear(desk, fates).is_some() {}
+}
+
+/// Hears the next report, if there is one; whose it is.
+pub(crate) fn hear(desk: &Desk, fates: &mut [Vec<bool>]) -> Option<usize> {
+    let bytes = desk.reports.try_get_bytes().ok()?;
+    let (report, results) = codec::decode::<Report>(&bytes).expect("a report is whole");
+    let mut state = desk.lock();
+    let part = bytes.len() - results.len()..bytes.len();
+    state.hear(report.place, report.generation, report.what, part);
+    note_fates(&mut state, fates, &bytes);
+    Some(report.place as usize)
 }
 
 /// Whether each item that is settled has a result.

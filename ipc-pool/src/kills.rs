@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::builder::Settings;
 use crate::desk::Desk;
-use crate::help::{call, hear_all, note_fates, seat, take};
+use crate::help::{call, hear_all, note_fates, seat, tasks};
 use crate::worker::Worker;
 
 /// Kills at every so many instructions, or at as many as this variable of the environment says. Without optimisation
@@ -58,7 +58,7 @@ impl Scene {
         desk.lock().typical = 1;
         for first in (0..orders).map(|order| order * items) {
             let all: Vec<Args> = (first..first + items).map(args).collect();
-            take(&desk, &call, first as usize, &all);
+            tasks(&desk, &call, first as usize, &all).for_each(|task| desk.lock().take(task));
         }
         Scene { desk, worker: Mutex::new(worker), orders, items }
     }

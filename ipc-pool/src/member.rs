@@ -217,7 +217,8 @@ impl Member {
         if !is_still {
             return self.given.len() / 2;
         }
-        let waiting = self.orders.len().min(self.given.len());
+        let others = self.skips as usize + usize::from(self.is_stopping);
+        let waiting = self.orders.len().saturating_sub(others).min(self.given.len());
         if waiting > 0 {
             self.look_whether_stopped();
         }
@@ -380,17 +381,42 @@ mod tests {
     use super::*;
     use crate::result::{Callback, Slot};
     use crate::task::{CallInfo, Terms};
+    use crate::wire::LARGE;
 
-    #[test]
-    fn who_has_nothing_left_to_do_is_not_full() {
-        let (socket, _theirs) = transfer::channel().unwrap();
-        let mut member = Member::new(Queue::unbounded().unwrap(), socket, None);
+    /// A worker that is ready, with two tasks of so many bytes; and its end of the socket.
+    fn busy(len: usize, limit: Option<u32>) -> (Member, OwnedFd) {
+        let (socket, theirs) = transfer::channel().unwrap();
+        let mut member = Member::new(Queue::unbounded().unwrap(), socket, limit);
         member.known(None);
         member.ready();
         let slot: Arc<Slot<()>> = Slot::new(Callback::NONE);
         let call = CallInfo::new(0, "f", Terms { timeout: None, retries: 0 }, slot);
-        let task = |number| Task::new(&call, number, 1, 0, Parcel::of_bytes(call.order(number, 1).to_vec()));
-        assert!((1..=2).all(|number| matches!(member.give(task(number), &[]), Sent::Yes)));
+        for number in 1..=2 {
+            let mut bytes = call.order(number, 1).to_vec();
+            bytes.resize(len, 0);
+            let task = Task::new(&call, number, 1, 0, Parcel::of_bytes(bytes));
+            assert!(matches!(member.give(task, &[]), Sent::Yes));
+        }
+        (member, theirs)
+    }
+
+    #[test]
+    fn an_order_that_is_no_task_is_not_for_others() {
+        for (len, limit) in [(LARGE + 1, None), (ORDER, Some(2))] {
+            let (mut member, _theirs) = busy(len, limit);
+            member.moved = Duration::ZERO;
+            assert_eq!(member.spare(), 2);
+            // It begins the first, and the other one is taken back.
+            member.orders.try_get_bytes().unwrap();
+            assert_eq!(member.take_back(1).len(), 1);
+            assert!(!member.orders.is_empty(), "it is told of that, or to stop");
+            assert_eq!(member.spare(), 0);
+        }
+    }
+
+    #[test]
+    fn who_has_nothing_left_to_do_is_not_full() {
+        let (mut member, _theirs) = busy(ORDER, None);
         // As when another one had too many handles for the moment.
         member.is_full = true;
         assert_eq!(member.take_back(1).len(), 1);

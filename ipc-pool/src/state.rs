@@ -7,6 +7,7 @@
 
 mod ends;
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::Arc;
@@ -334,14 +335,21 @@ impl State {
             member.look_whether_stopped();
         }
         while self.members().any(|member| member.has_room(1) && !member.is_stopped) {
-            let spare = self.members_mut().map(|member| (member.spare(), member));
-            let Some((count, busiest)) = spare.max_by_key(|(count, _)| *count) else { return };
-            let taken = busiest.take_back(count);
-            if taken.is_empty() {
-                if busiest.is_getting {
-                    // No report may ever come that would be the occasion.
-                    self.set_timer(Instant::now() + BALANCE_AGAIN);
+            let mut spare: Vec<_> = self.members_mut().map(|member| (member.spare(), member)).collect();
+            spare.sort_by_key(|(count, _)| Reverse(*count));
+            let (mut taken, mut is_getting) = (Vec::new(), false);
+            for (count, member) in spare.into_iter().filter(|(count, _)| *count > 0) {
+                taken = member.take_back(count);
+                if !taken.is_empty() {
+                    break;
                 }
+                is_getting |= member.is_getting;
+            }
+            if is_getting {
+                // No report may ever come that would be the occasion.
+                self.set_timer(Instant::now() + BALANCE_AGAIN);
+            }
+            if taken.is_empty() {
                 return;
             }
             self.pending.extend(taken);
