@@ -62,9 +62,15 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         Case::round_trips::<ByQueue, ByFutex>("queue/round-trip-asleep", "futex", Cpus::Any, 1.5),
         Case::latency::<ByQueue, BySpin>("queue/latency-running", "cache-line", Cpus::Two, false),
         Case::latency::<ByQueue, ByFutex>("queue/latency-woken", "futex", Cpus::Any, true),
-        Case::alone("queue/idle", Unit::PercentOf(idle), Goal::AtMost(0.1), 3, move || {
-            stream::idle_consumer(idle)
-        }),
+        Case::new(
+            "queue/idle",
+            "bare-sleeps",
+            Unit::PercentOf(idle),
+            Goal::AtMost(0.1),
+            3,
+            move || stream::idle_consumer(idle),
+            move || stream::sleeper(idle),
+        ),
     ];
     if python::is_there() {
         cases.push(stream("queue/typed-1x1-python", "multiprocessing.Queue", least(100.0), messages, || {

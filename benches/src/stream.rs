@@ -259,3 +259,16 @@ pub(crate) fn idle_consumer(time: Duration) -> Duration {
     let queue = Queue::unbounded().expect("there is memory");
     spawn(wait_for_item, (queue, time)).expect("it starts").join().expect("it returns")
 }
+
+fn sleep_in_parts(time: Duration) -> Duration {
+    let (before, deadline) = (cpu_time(), Instant::now() + time);
+    while let Some(left) = deadline.checked_duration_since(Instant::now()) {
+        std::thread::sleep(left.min(Duration::from_millis(70)));
+    }
+    cpu_time() - before
+}
+
+/// The CPU time of a process that sleeps that long, and wakes as often as a consumer looks whether all is well.
+pub(crate) fn sleeper(time: Duration) -> Duration {
+    spawn(sleep_in_parts, (time,)).expect("it starts").join().expect("it returns")
+}
