@@ -187,7 +187,8 @@ impl layout::Barrier {
             if now != round {
                 return self.ended(round, now);
             }
-            if !dead.is_empty() {
+            // One that dropped its handles and went meanwhile is not missing.
+            if dead.iter().any(|&id| self.holders.get(id) > 0) {
                 self.break_round(round);
             } else if slept == Slept::TimedOut && self.break_round(round) {
                 return Err(BarrierError::Timeout);
@@ -367,3 +368,46 @@ impl fmt::Debug for Barrier {
 #[cfg(all(test, loom))]
 #[path = "models/barrier.rs"]
 mod loom_models;
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use ipc_core::Segment;
+
+    use super::*;
+
+    const OTHER: u32 = 2;
+
+    /// The other one drops its handle and goes, just after it was found to have one.
+    struct Leaving<'a>(&'a Barrier);
+
+    impl Party for Leaving<'_> {
+        type Watch = ();
+
+        fn dead(&self, _: &mut (), ids: &[u32]) -> Vec<u32> {
+            let found: Vec<u32> = ids.iter().copied().filter(|&id| id == OTHER).collect();
+            if !found.is_empty() {
+                assert_eq!(self.0.object.holders.lower(OTHER), 1);
+            }
+            found
+        }
+
+        fn wake_on_death(&self, _: &mut (), _: &sync::AtomicU32) -> bool {
+            false
+        }
+
+        fn is_dead(&self, _: u32) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn who_goes_while_others_look_after_it_does_not_break_the_barrier() {
+        let barrier = Barrier::new(2).unwrap();
+        barrier.object.hold(OTHER);
+        let (_, me): (&Segment, _) = barrier.object.identity();
+        let waited =
+            barrier.object.wait(&Leaving(&barrier), me, ipc_core::deadline(Duration::from_millis(20)), || ());
+        assert_eq!(waited.unwrap_err(), BarrierError::Timeout);
+        assert_eq!(barrier.object.holders.get(OTHER), 0, "nobody looked");
+    }
+}
