@@ -38,6 +38,7 @@ mod wordcount;
 
 use std::error::Error;
 use std::fmt::Display;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -130,9 +131,16 @@ fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
         pool::cases(),
         wordcount::cases(),
     ];
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut failed) = (Vec::new(), Vec::new());
     for case in cases.into_iter().flatten().filter(|case| case.id.starts_with(&arguments.only)) {
-        for outcome in case.measure(arguments.quick) {
+        let id = case.id;
+        // What went wrong is printed. The others are worth knowing all the same.
+        let Ok(measured) = catch_unwind(AssertUnwindSafe(|| case.measure(arguments.quick))) else {
+            say(&format_args!("FAILED {id}"));
+            failed.push(id);
+            continue;
+        };
+        for outcome in measured {
             say(&outcome);
             outcomes.push(outcome);
         }
@@ -147,6 +155,9 @@ fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     }
     if let Some(folder) = &arguments.output {
         output::write(folder, &data)?;
+    }
+    if !failed.is_empty() {
+        return Err(format!("not measured: {}", failed.join(" ")).into());
     }
     Ok(good)
 }

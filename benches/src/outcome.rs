@@ -23,7 +23,7 @@ pub(crate) struct Outcome {
     ours: f64,
     theirs: Option<f64>,
     /// Ours in units of the peer's.
-    pub(crate) ratio: Option<f64>,
+    ratio: Option<f64>,
     goal: String,
     /// How far the goal is exceeded: 1 is just reached, more is better. Without a goal, `None`.
     pub(crate) reach: Option<f64>,
@@ -84,6 +84,15 @@ impl Outcome {
             SHARES.iter().filter_map(|&share| at(times, share)).map(|time| unit.of(time)).collect()
         };
         self.percentiles = Some(times.each_ref().map(of));
+    }
+
+    /// What is judged, and by what.
+    pub(crate) fn judged(&self) -> String {
+        let value = match self.ratio {
+            Some(ratio) if !self.goal.ends_with(self.unit) => format!("{ratio:.2}x"),
+            _ => format!("{:.2} {}", self.ours, self.unit),
+        };
+        format!("{value}, goal {}", self.goal)
     }
 
     /// Whether it is good enough.

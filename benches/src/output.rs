@@ -79,13 +79,12 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         )
         .margin(10)
         .x_label_area_size(45)
-        .y_label_area_size(370)
+        .y_label_area_size(440)
         .build_cartesian_2d((least..most).log_scale(), (0..count - 1).into_segmented())?;
     let name = |segment: &SegmentValue<i32>| match segment {
         SegmentValue::CenterOf(line) => {
             bars.get((count - 1 - line) as usize).map_or(String::new(), |(outcome, _)| {
-                let ratio = outcome.ratio.map_or(String::new(), |ratio| format!(" ({ratio:.2}x)"));
-                format!("{} : {}{ratio}", outcome.id, outcome.peer)
+                format!("{} : {} ({})", outcome.id, outcome.peer, outcome.judged())
             })
         }
         _ => String::new(),
