@@ -67,11 +67,12 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     if bars.is_empty() {
         return Ok(());
     }
-    let root = SVGBackend::new(path, (WIDTH, bars.len() as u32 * LINE + 105)).into_drawing_area();
+    // One line alone would have no height.
+    let count = bars.len().max(2) as i32;
+    let root = SVGBackend::new(path, (WIDTH, count as u32 * LINE + 105)).into_drawing_area();
     root.fill(&WHITE)?;
     let least = bars.iter().map(|bar| bar.1).fold(0.5, f64::min) * 0.8;
     let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
-    let count = bars.len() as i32;
     let mut chart = ChartBuilder::on(&root)
         .caption(
             "ours, as times the goal: 1 is just reached, more is better, red is missed",
