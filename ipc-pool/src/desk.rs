@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use ipc_core::Segment;
+use ipc_core::{Fd, Segment};
 use ipc_queue::Queue;
 
 use crate::board::{self, Note};
@@ -17,11 +17,13 @@ use crate::builder::Settings;
 use crate::callbacks::Callbacks;
 use crate::clerk::{self, Clerk};
 use crate::error::{PoolError, Refusal, TaskError};
+use crate::member::Member;
 use crate::state::{Delivery, Ended, Results, State};
 use crate::sys;
 use crate::task::{Task, Terms};
 use crate::wait::wait_until;
 use crate::wire::{self, Report};
+use crate::worker::Start;
 
 thread_local! {
     /// For whose pool this thread is delivering results.
@@ -86,6 +88,31 @@ impl Desk {
     /// Whether there are no reports, and none to be expected.
     pub(crate) fn is_idle(&self) -> bool {
         self.lock().is_idle() && self.reports.is_empty()
+    }
+
+    /// Gives that seat to a worker, who has that end of the socket: what it is told when it starts. `None` if no workers are
+    /// wanted any more.
+    pub(crate) fn take_seat(self: &Arc<Self>, place: u32, member: Member, theirs: OwnedFd) -> Option<Start> {
+        let orders = member.orders.clone();
+        let generation = self.with(|state| {
+            let is_wanted = state.wants_workers();
+            let seat = state.seats.get_mut(place as usize).filter(|_| is_wanted)?;
+            seat.generation += 1;
+            seat.note.clear();
+            seat.member = Some(member);
+            Some(seat.generation)
+        })?;
+        Some(Start {
+            place,
+            generation,
+            orders,
+            reports: self.reports.clone(),
+            board: self.board.clone(),
+            socket: Fd(theirs),
+            has_initializer: self.settings.initializer.is_some(),
+            exit: self.settings.exit.map(|exit| exit as u64),
+            memory: self.settings.memory,
+        })
     }
 
     /// Does something with the state, and what follows from it when it is not locked any more.

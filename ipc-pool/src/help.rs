@@ -3,7 +3,7 @@
 use std::iter;
 use std::sync::Arc;
 
-use ipc_core::{Fd, codec, transfer};
+use ipc_core::{codec, transfer};
 use ipc_process::Function;
 use ipc_queue::Queue;
 use serde::Serialize;
@@ -17,7 +17,7 @@ use crate::pack::{Packed, pack};
 use crate::state::{Results, State};
 use crate::task::{CallInfo, Sink, Task, Terms};
 use crate::wire::{self, Report};
-use crate::worker::{Start, Worker};
+use crate::worker::Worker;
 
 /// Nobody: what is delivered is looked at on its way.
 pub(crate) struct Nobody;
@@ -62,29 +62,10 @@ pub(crate) fn tasks<Args: Serialize>(
 /// Gives that seat to a worker that is ready.
 pub(crate) fn seat(desk: &Arc<Desk>, place: u32) -> Worker {
     let (socket, theirs) = transfer::channel().unwrap();
-    let orders = Queue::unbounded().unwrap();
-    let mut member = Member::new(orders.clone(), socket, None);
+    let mut member = Member::new(Queue::unbounded().unwrap(), socket, None);
     member.known(None);
     member.ready();
-    let generation = desk.with(|state| {
-        let seat = &mut state.seats[place as usize];
-        seat.generation += 1;
-        seat.note.clear();
-        seat.member = Some(member);
-        seat.generation
-    });
-    Worker::new(Start {
-        place,
-        generation,
-        orders,
-        reports: desk.reports.clone(),
-        board: desk.board.clone(),
-        socket: Fd(theirs),
-        has_initializer: false,
-        exit: None,
-        memory: None,
-    })
-    .unwrap()
+    Worker::new(desk.take_seat(place, member, theirs).unwrap()).unwrap()
 }
 
 /// Hears what is in the queue of reports.

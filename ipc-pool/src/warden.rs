@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipc_core::{Fd, transfer};
+use ipc_core::transfer;
 use ipc_process::Process;
 use ipc_queue::Queue;
 
@@ -13,7 +13,7 @@ use crate::desk::Desk;
 use crate::error::PoolError;
 use crate::member::Member;
 use crate::sys;
-use crate::worker::{self, Start};
+use crate::worker;
 
 /// A worker whose end nobody has seen yet.
 struct Watched {
@@ -98,34 +98,14 @@ pub(crate) fn seat_all(desk: &Arc<Desk>) -> Result<(), PoolError> {
 fn seat(desk: &Arc<Desk>, place: u32) -> Result<(), PoolError> {
     let settings = &desk.settings;
     let (socket, theirs): (OwnedFd, OwnedFd) = transfer::channel()?;
-    let orders = Queue::unbounded()?;
-    let mut member = Member::new(orders.clone(), socket, settings.max_tasks);
+    let mut member = Member::new(Queue::unbounded()?, socket, settings.max_tasks);
     member.introduce(&settings.introduced())?;
     if let Some(initializer) = &settings.initializer {
         initializer.parcel.send(&member.socket)?;
     }
     // It has its seat before it is there, so that its first report is not one of nobody. If the pool has come to its end
     // meanwhile, nobody might hear of its end any more.
-    let generation = desk.with(|state| {
-        let is_wanted = state.wants_workers();
-        let seat = state.seats.get_mut(place as usize).filter(|_| is_wanted)?;
-        seat.generation += 1;
-        seat.note.clear();
-        seat.member = Some(member);
-        Some(seat.generation)
-    });
-    let Some(generation) = generation else { return Ok(()) };
-    let start = Start {
-        place,
-        generation,
-        orders,
-        reports: desk.reports.clone(),
-        board: desk.board.clone(),
-        socket: Fd(theirs),
-        has_initializer: settings.initializer.is_some(),
-        exit: settings.exit.map(|exit| exit as u64),
-        memory: settings.memory,
-    };
+    let Some(start) = desk.take_seat(place, member, theirs) else { return Ok(()) };
     let name = format!("{}-{}", settings.name, place + 1);
     let builder = ipc_process::Builder::new().name(name).daemon(true).nested(settings.nested);
     let started = builder.spawn(worker::work, (start,));
