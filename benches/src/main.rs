@@ -148,13 +148,16 @@ fn compare(arguments: &Arguments) -> Result<bool, Box<dyn Error>> {
     let missed: Vec<_> =
         outcomes.iter().filter(|outcome| !outcome.is_reached()).map(|outcome| &*outcome.id).collect();
     let good = missed.is_empty();
-    say(&format_args!("SUMMARY {} cases, {} missed: {}", outcomes.len(), missed.len(), missed.join(" ")));
-    let data = Data { machine, is_quick: arguments.quick, cases: outcomes };
+    let goals = outcomes.iter().filter(|outcome| outcome.reach.is_some()).count();
+    let (count, misses) = (outcomes.len(), missed.len());
+    say(&format_args!("SUMMARY {count} cases, {goals} with a goal, {misses} missed: {}", missed.join(" ")));
+    let data = Data { machine, is_quick: arguments.quick, results: outcomes };
     if arguments.json {
         serde_json::to_writer_pretty(std::io::stdout().lock(), &data)?;
     }
     if let Some(folder) = &arguments.output {
-        output::write(folder, &data)?;
+        data.write(folder, "compare.json")?;
+        output::draw(&folder.join("compare.svg"), &data.results)?;
     }
     if !failed.is_empty() {
         return Err(format!("not measured: {}", failed.join(" ")).into());

@@ -9,6 +9,7 @@ use plotters::prelude::*;
 use serde::Serialize;
 
 use crate::outcome::Outcome;
+use crate::plot;
 
 /// Where it was measured.
 #[derive(Serialize)]
@@ -39,12 +40,20 @@ impl fmt::Display for Machine {
     }
 }
 
-/// All that a run of `compare` gives.
+/// All that a run gives.
 #[derive(Serialize)]
-pub(crate) struct Data {
+pub(crate) struct Data<T> {
     pub(crate) machine: Machine,
     pub(crate) is_quick: bool,
-    pub(crate) cases: Vec<Outcome>,
+    pub(crate) results: Vec<T>,
+}
+
+impl<T: Serialize> Data<T> {
+    /// Writes it into that file of the folder, which need not exist yet.
+    pub(crate) fn write(&self, folder: &Path, name: &str) -> Result<(), Box<dyn Error>> {
+        fs::create_dir_all(folder)?;
+        Ok(serde_json::to_writer_pretty(File::create(folder.join(name))?, self)?)
+    }
 }
 
 /// Dark enough for white, which it is drawn on.
@@ -54,15 +63,8 @@ const TEXT: RGBColor = RGBColor(40, 40, 40);
 const WIDTH: u32 = 900;
 const LINE: u32 = 22;
 
-/// Writes `compare.json` and `compare.svg`.
-pub(crate) fn write(folder: &Path, data: &Data) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(folder)?;
-    serde_json::to_writer_pretty(File::create(folder.join("compare.json"))?, data)?;
-    draw(&folder.join("compare.svg"), &data.cases)
-}
-
 /// A bar for each case that has a goal: how far it is exceeded, on a logarithmic scale.
-fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
+pub(crate) fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     let bars: Vec<_> = outcomes.iter().filter_map(|outcome| Some((outcome, outcome.reach?))).collect();
     if bars.is_empty() {
         return Ok(());
@@ -73,6 +75,8 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
     root.fill(&WHITE)?;
     let least = bars.iter().map(|bar| bar.1).fold(0.5, f64::min) * 0.8;
     let most = bars.iter().map(|bar| bar.1).fold(2.0, f64::max) * 1.3;
+    let marks =
+        (-10..20).map(|power| 2_f64.powi(power)).filter(|mark| (least..most).contains(mark)).collect();
     let mut chart = ChartBuilder::on(&root)
         .caption(
             "ours, as times the goal: 1 is just reached, more is better, red is missed",
@@ -81,7 +85,10 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         .margin(10)
         .x_label_area_size(45)
         .y_label_area_size(440)
-        .build_cartesian_2d((least..most).log_scale(), (0..count - 1).into_segmented())?;
+        .build_cartesian_2d(
+            (least..most).log_scale().with_key_points(marks),
+            (0..count - 1).into_segmented(),
+        )?;
     let name = |segment: &SegmentValue<i32>| match segment {
         SegmentValue::CenterOf(line) => {
             bars.get((count - 1 - line) as usize).map_or(String::new(), |(outcome, _)| {
@@ -94,6 +101,7 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         .configure_mesh()
         .disable_y_mesh()
         .x_desc("times the goal, log scale")
+        .x_label_formatter(&|&x| plot::mark(x))
         .axis_style(TEXT)
         .light_line_style(TRANSPARENT)
         .bold_line_style(TEXT.mix(0.4))
@@ -101,13 +109,17 @@ fn draw(path: &Path, outcomes: &[Outcome]) -> Result<(), Box<dyn Error>> {
         .y_labels(bars.len())
         .y_label_formatter(&name)
         .draw()?;
-    chart.draw_series(bars.iter().enumerate().map(|(line, &(outcome, reach))| {
-        let line = count - 1 - line as i32;
+    let lines = || bars.iter().zip((0..count).rev());
+    let color = |outcome: &Outcome| if outcome.is_reached() { OK } else { MISS }.filled();
+    chart.draw_series(lines().map(|(&(outcome, reach), line)| {
         let (from, to) = (SegmentValue::Exact(line), SegmentValue::Exact(line + 1));
-        let color = if outcome.is_reached() { OK } else { MISS };
-        let mut bar = Rectangle::new([(1.0, from), (reach, to)], color.filled());
+        let mut bar = Rectangle::new([(1.0, from), (reach, to)], color(outcome));
         bar.set_margin(3, 3, 0, 0);
         bar
+    }))?;
+    // Where the goal is just reached, there is hardly a bar.
+    chart.draw_series(lines().map(|(&(outcome, reach), line)| {
+        Circle::new((reach, SegmentValue::CenterOf(line)), 5, color(outcome))
     }))?;
     root.present()?;
     Ok(())

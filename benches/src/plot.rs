@@ -21,9 +21,6 @@ pub(crate) struct Chart {
     /// What it is over, and what it tells, with units.
     pub(crate) x: &'static str,
     pub(crate) y: &'static str,
-    /// The axis of `x` has marks at powers of that.
-    #[serde(skip)]
-    pub(crate) base: f64,
     /// How a value of `x` is written.
     #[serde(skip)]
     pub(crate) name: fn(f64) -> String,
@@ -43,11 +40,10 @@ impl Chart {
         let mut text = format!("**{}** ({})\n\n| {} |", self.title, self.y, self.x);
         self.lines.iter().for_each(|line| _ = write!(text, " {} |", line.label));
         let _ = writeln!(text, "\n|--:|{}", "--:|".repeat(self.lines.len()));
-        let longest = self.lines.iter().max_by_key(|line| line.points.len());
-        for (x, _) in longest.iter().flat_map(|line| &line.points) {
-            let _ = write!(text, "| {} |", (self.name)(*x));
+        for x in self.xs() {
+            let _ = write!(text, "| {} |", (self.name)(x));
             for line in &self.lines {
-                let value = line.points.iter().find(|point| point.0 == *x);
+                let value = line.points.iter().find(|point| point.0 == x);
                 let _ = match value {
                     Some((_, y)) => write!(text, " {} |", number(*y)),
                     None => write!(text, " - |"),
@@ -58,25 +54,36 @@ impl Chart {
         text
     }
 
+    /// Of the longest line, so of all.
+    fn xs(&self) -> impl ExactSizeIterator<Item = f64> {
+        let longest = self.lines.iter().max_by_key(|line| line.points.len()).expect("a chart has lines");
+        longest.points.iter().map(|point| point.0)
+    }
+
     fn draw(&self, area: &DrawingArea<SVGBackend<'_>, plotters::coord::Shift>) -> Result<(), Box<dyn Error>> {
         let points = || self.lines.iter().flat_map(|line| &line.points);
         let (xs, mut ys) = (range(points().map(|point| point.0)), range(points().map(|point| point.1)));
         // Room for the legend.
         ys.end *= (ys.end / ys.start).powf(0.4);
+        // All labels of a long axis would run into each other.
+        let labels = self.xs().step_by(if self.xs().len() > 5 { 3 } else { 1 }).collect::<Vec<_>>();
         let marks = marks(&ys);
         let mut chart = ChartBuilder::on(area)
             .caption(self.title, ("sans-serif", 16, &TEXT))
             .margin(10)
             .x_label_area_size(40)
             .y_label_area_size(55)
-            .build_cartesian_2d(xs.log_scale().base(self.base), ys.log_scale().with_key_points(marks))?;
+            .build_cartesian_2d(
+                xs.log_scale().with_key_points(labels),
+                ys.log_scale().with_key_points(marks),
+            )?;
         chart
             .configure_mesh()
             .x_desc(format!("{}, log scale", self.x))
             .y_desc(format!("{}, log scale", self.y))
             .x_labels(8)
             .x_label_formatter(&|&x| (self.name)(x))
-            .y_label_formatter(&|&y| number(y))
+            .y_label_formatter(&|&y| mark(y))
             .label_style(("sans-serif", 12, &TEXT))
             .axis_style(TEXT)
             .bold_line_style(GRID)
@@ -125,6 +132,16 @@ fn marks(range: &std::ops::Range<f64>) -> Vec<f64> {
     };
     let kinds: [&[f64]; 3] = [&[1.0], &[1.0, 2.0, 5.0], &[1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0]];
     kinds.into_iter().map(within).find(|marks| marks.len() > 2).unwrap_or_else(|| within(kinds[2]))
+}
+
+/// A round number, without the zeros behind its point.
+pub(crate) fn mark(value: f64) -> String {
+    match value {
+        1e6.. => format!("{} M", value / 1e6),
+        1e4.. => format!("{} k", value / 1e3),
+        // What is computed from powers of 10 is not always round.
+        _ => format!("{}", (value * 1e6).round() / 1e6),
+    }
 }
 
 /// With three digits or so.

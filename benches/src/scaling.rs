@@ -1,7 +1,6 @@
 //! How cost grows: with more processes, larger messages and more entries.
 
 use std::error::Error;
-use std::fs::{self, File};
 use std::hint::black_box;
 use std::path::Path;
 use std::time::Duration;
@@ -14,7 +13,7 @@ use ipc_shared::Dict;
 
 use crate::case::time;
 use crate::cpus::Cpus;
-use crate::output::Machine;
+use crate::output::{Data, Machine};
 use crate::plot::{self, Chart, Line};
 use crate::stream::{self, Span, together, whole};
 use crate::{shared, versus};
@@ -26,18 +25,18 @@ const SAMPLE: u64 = 200_000;
 
 /// Measures, prints tables, and draws pictures into the folder, if there is one.
 pub(crate) fn run(quick: bool, output: Option<&Path>) -> Result<(), Box<dyn Error>> {
-    println!("{}\n", Machine::this());
+    let machine = Machine::this();
+    println!("{machine}\n");
     let rounds = if quick { 1 } else { 5 };
     let by_processes = [queues(rounds), dicts(rounds), pools(rounds)];
     by_processes.iter().for_each(|chart| println!("{}", chart.table()));
     let by_entries = entries(if quick { 1_000_000 } else { 10_000_000 });
     by_entries.iter().for_each(|chart| println!("{}", chart.table()));
     if let Some(folder) = output {
-        fs::create_dir_all(folder)?;
+        let results = by_processes.iter().chain(&by_entries).collect();
+        Data { machine, is_quick: quick, results }.write(folder, "scaling.json")?;
         plot::draw(&folder.join("scaling-processes.svg"), &by_processes)?;
         plot::draw(&folder.join("scaling-entries.svg"), &by_entries)?;
-        let all: Vec<_> = by_processes.iter().chain(&by_entries).collect();
-        serde_json::to_writer_pretty(File::create(folder.join("scaling.json"))?, &all)?;
     }
     versus::run(quick, output)
 }
@@ -58,7 +57,7 @@ fn over_processes(
 }
 
 fn chart(title: &'static str, y: &'static str, lines: Vec<Line>) -> Chart {
-    Chart { title, x: "processes", y, base: 2.0, name: |processes| format!("{processes:.0}"), lines }
+    Chart { title, x: "processes", y, name: |processes| format!("{processes:.0}"), lines }
 }
 
 fn put_and_get(queue: Queue<[u8]>, start: Barrier, count: u64) -> Span {
@@ -174,9 +173,9 @@ fn entries(most: u64) -> [Chart; 2] {
         entries @ 0..1_000_000 => format!("{} k", entries / 1000),
         entries => format!("{} M", entries / 1_000_000),
     };
-    let title = "a dictionary that grows";
+    let chart = |title, y, lines| Chart { title, x: "entries", y, name, lines };
     [
-        Chart { title, x: "entries", y: "nanoseconds each", base: 10.0, name, lines: lines.into() },
-        Chart { title, x: "entries", y: "bytes for each entry", base: 10.0, name, lines: vec![memory] },
+        chart("a dictionary that grows: time", "nanoseconds each", lines.into()),
+        chart("a dictionary that grows: memory", "bytes for each entry", vec![memory]),
     ]
 }

@@ -138,7 +138,6 @@ fn charts(rows: &[Row]) -> [Chart; 2] {
             title,
             x: "size of a message",
             y,
-            base: 4.0,
             name: plot::bytes,
             lines: vec![line(0, "queue"), line(1, "pipe")],
         }

@@ -95,9 +95,6 @@ fn explain(error: &postcard::Error) -> String {
 
 struct Append<'a>(&'a mut Vec<u8>);
 
-/// As long as a number at most.
-const SHORT: usize = 10;
-
 impl postcard::ser_flavors::Flavor for Append<'_> {
     type Output = ();
 
@@ -109,9 +106,13 @@ impl postcard::ser_flavors::Flavor for Append<'_> {
 
     #[inline]
     fn try_extend(&mut self, bytes: &[u8]) -> postcard::Result<()> {
-        if bytes.len() <= SHORT {
-            // Most are numbers: a call takes longer than these.
-            self.0.extend(bytes.iter().copied());
+        if bytes.len() <= size_of::<u64>() {
+            // Most are numbers. To copy these takes longer, as that has to wait until the bytes, which were just written one
+            // by one, are in the cache.
+            let word = bytes.iter().rev().fold(0, |word, &byte| word << 8 | u64::from(byte));
+            let len = self.0.len() + bytes.len();
+            self.0.extend_from_slice(&word.to_le_bytes());
+            self.0.truncate(len);
         } else {
             self.0.extend_from_slice(bytes);
         }

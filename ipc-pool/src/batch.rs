@@ -3,12 +3,15 @@
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use ipc_core::codec;
 use serde::de::DeserializeOwned;
 
 use crate::callbacks::Progress;
 use crate::desk::Desk;
+use crate::entry::caught;
 use crate::error::TaskError;
-use crate::result::{Slot, decode};
+use crate::outcomes::Outcomes;
+use crate::result::Slot;
 use crate::task::Sink;
 
 pub(crate) struct Batch<R> {
@@ -64,24 +67,12 @@ impl<R: Send + 'static> Batch<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
-    fn deliver(
-        self: Arc<Self>,
-        desk: &Arc<Desk>,
-        index: usize,
-        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    ) {
+    fn deliver(self: Arc<Self>, desk: &Arc<Desk>, index: usize, results: Outcomes<'_>) {
+        let count = results.len();
+        let mut part = Vec::with_capacity(count);
         // If one has failed there will be no results.
-        let mut part = Vec::with_capacity(results.size_hint().0);
-        let mut failed = None;
-        let mut count = 0;
-        for (at, result) in (index..).zip(results) {
-            match decode(result) {
-                Ok(value) => part.push(value),
-                Err(error) if failed.is_none() => failed = Some((at, error)),
-                Err(_) => {}
-            }
-            count += 1;
-        }
+        let failed =
+            decode_each(results, |value| part.push(value)).err().map(|error| (index + part.len(), error));
         // Before they count: the map is not complete until all were told.
         if let Some(progress) = &self.progress {
             progress.tell(&desk.callbacks, count as u64);
@@ -100,4 +91,16 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
     fn is_cancelled(&self) -> bool {
         self.slot.is_cancelled()
     }
+}
+
+/// Up to the first that has an error. The program's own code decodes; its panics are caught at once for all, since a result
+/// may be a single byte.
+fn decode_each<R: DeserializeOwned>(results: Outcomes<'_>, mut take: impl FnMut(R)) -> Result<(), TaskError> {
+    let all = || {
+        for result in results {
+            take(codec::decode_all(result?).map_err(|error| TaskError::Result(error.into()))?);
+        }
+        Ok(())
+    };
+    caught(|| Ok::<_, String>(all()), "decoded").map_err(TaskError::Result).flatten()
 }

@@ -1,7 +1,6 @@
 //! What the threads of a pool share: who gives tasks, the clerk who takes reports, and the warden who looks after workers.
 
 use std::cell::{Cell, RefCell};
-use std::iter;
 use std::os::fd::{AsFd, OwnedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
@@ -16,8 +15,9 @@ use crate::board::{self, Note};
 use crate::builder::Settings;
 use crate::callbacks::Callbacks;
 use crate::clerk::{self, Clerk};
-use crate::error::{PoolError, Refusal, TaskError};
+use crate::error::{PoolError, Refusal};
 use crate::member::Member;
+use crate::outcomes::Outcomes;
 use crate::state::{Delivery, Ended, Results, State};
 use crate::sys;
 use crate::task::{Task, Terms};
@@ -176,14 +176,12 @@ impl Desk {
         let Delivery { sink, index, items, results } = delivery;
         self.run_foreign(|| match results {
             Results::Buffer(part) => {
-                sink.deliver(self, index, &mut read(buffer.get(part).unwrap_or_default(), items));
+                sink.deliver(self, index, Outcomes::read(buffer.get(part).unwrap_or_default(), items));
             }
             Results::Parcel(parcel) => {
-                parcel.unpack(|bytes| sink.deliver(self, index, &mut read(bytes, items)));
+                parcel.unpack(|bytes| sink.deliver(self, index, Outcomes::read(bytes, items)));
             }
-            Results::Error(error) => {
-                sink.deliver(self, index, &mut iter::repeat_n(Err(error), items as usize));
-            }
+            Results::Error(error) => sink.deliver(self, index, Outcomes::failed(items, error)),
         });
     }
 
@@ -226,17 +224,4 @@ impl Desk {
     pub(crate) fn wait_until(&self, deadline: Option<Instant>, is_so: impl FnMut(&State) -> bool) -> bool {
         wait_until(&self.changed, self.lock(), deadline, is_so).1
     }
-}
-
-/// So many results out of bytes that somebody may have spoilt.
-fn read(mut bytes: &[u8], items: u32) -> impl Iterator<Item = Result<&[u8], TaskError>> {
-    (0..items).map(move |_| {
-        let damaged = || TaskError::Result("what its worker sent is no result".to_owned());
-        let (item, rest) = wire::pop(bytes).ok_or_else(damaged)?;
-        bytes = rest;
-        if !item.failed {
-            return Ok(item.bytes);
-        }
-        Err(item.failure().map_or_else(|error| TaskError::Result(error.into()), TaskError::from))
-    })
 }

@@ -17,6 +17,7 @@ use crate::callbacks::Progress;
 use crate::clerk::OnDuty;
 use crate::desk::Desk;
 use crate::error::{Refusal, Refused, TaskError};
+use crate::outcomes::Outcomes;
 use crate::pack::{Packed, pack};
 use crate::result::{AsyncResult, Callback, Slot};
 use crate::stream::Imap;
@@ -223,15 +224,15 @@ pub(crate) fn give<Args: Serialize>(
     for packed in pack(desk, call, index, items) {
         match packed {
             Packed::Task(task) => {
-                let (index, items) = (task.index, task.items as usize);
+                let (index, items) = (task.index, task.items);
                 if let Err(refusal) = desk.submit(task) {
                     is_open = false;
-                    let errors = &mut std::iter::repeat_n(Err(TaskError::from(refusal)), items);
+                    let errors = Outcomes::failed(items, TaskError::from(refusal));
                     Arc::clone(&call.sink).deliver(desk, index, errors);
                 }
             }
             Packed::Failed(index, why) => {
-                let error = &mut std::iter::once(Err(TaskError::Arguments(why)));
+                let error = Outcomes::failed(1, TaskError::Arguments(why));
                 Arc::clone(&call.sink).deliver(desk, index, error);
             }
         }

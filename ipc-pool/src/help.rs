@@ -13,6 +13,7 @@ use crate::desk::Desk;
 use crate::entry;
 use crate::error::TaskError;
 use crate::member::Member;
+use crate::outcomes::Outcomes;
 use crate::pack::{Packed, pack};
 use crate::state::{Results, State};
 use crate::task::{CallInfo, Sink, Task, Terms};
@@ -23,13 +24,7 @@ use crate::worker::Worker;
 pub(crate) struct Nobody;
 
 impl Sink for Nobody {
-    fn deliver(
-        self: Arc<Self>,
-        _: &Arc<Desk>,
-        _: usize,
-        _: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    ) {
-    }
+    fn deliver(self: Arc<Self>, _: &Arc<Desk>, _: usize, _: Outcomes<'_>) {}
 
     fn is_cancelled(&self) -> bool {
         false

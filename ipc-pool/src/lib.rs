@@ -19,6 +19,7 @@ mod kills;
 mod member;
 #[cfg(test)]
 mod model;
+mod outcomes;
 mod pack;
 mod pool;
 mod result;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use ipc_core::codec;
+use ipc_core::codec::{self, CodecError};
 use ipc_core::transfer::Parcel;
 use serde::Serialize;
 
@@ -40,16 +40,24 @@ pub(crate) fn pack<Args: Serialize>(
             let guess = items[at..].len().min(most) * (LENGTH + size_of::<Args>());
             let mut bytes = Vec::with_capacity(ORDER + guess.min(MOST));
             bytes.extend_from_slice(&[0; ORDER]);
-            for item in items[at..].iter().take(most) {
-                let encode = |bytes: &mut Vec<u8>| caught(|| codec::encode(item, bytes), "encoded");
-                if let Err(why) = wire::push(&mut bytes, encode) {
-                    failed = Some(why);
-                    break;
-                }
-                count += 1;
-                if bytes.len() > MOST {
-                    break;
-                }
+            let mut end = bytes.len();
+            // One for all: an item may be a single byte.
+            let packed = caught(
+                || {
+                    for item in items[at..].iter().take(most) {
+                        wire::push(&mut bytes, |bytes| codec::encode(item, bytes))?;
+                        (count, end) = (count + 1, bytes.len());
+                        if end > MOST {
+                            break;
+                        }
+                    }
+                    Ok::<_, CodecError>(())
+                },
+                "encoded",
+            );
+            if let Err(why) = packed {
+                bytes.truncate(end);
+                failed = Some(why);
             }
             number = desk.numbers(count);
             bytes[..ORDER].copy_from_slice(&call.order(number, count as u32));

@@ -16,6 +16,7 @@ use serde::de::DeserializeOwned;
 use crate::desk::{Desk, when_delivered};
 use crate::entry::caught;
 use crate::error::TaskError;
+use crate::outcomes::Outcomes;
 use crate::task::{CallInfo, Sink};
 use crate::wait::wait_until;
 
@@ -179,12 +180,7 @@ pub(crate) fn decode<R: DeserializeOwned>(bytes: Result<&[u8], TaskError>) -> Re
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Slot<R> {
-    fn deliver(
-        self: Arc<Self>,
-        desk: &Arc<Desk>,
-        _: usize,
-        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    ) {
+    fn deliver(self: Arc<Self>, desk: &Arc<Desk>, _: usize, mut results: Outcomes<'_>) {
         if let Some(result) = results.next() {
             self.complete(desk, decode(result));
         }

@@ -16,6 +16,7 @@ use crate::callbacks::Progress;
 use crate::desk::Desk;
 use crate::each::{begin, give};
 use crate::error::{Refused, TaskError};
+use crate::outcomes::Outcomes;
 use crate::result::decode;
 use crate::task::{CallInfo, Sink, Terms};
 use crate::wait::wait_until;
@@ -69,12 +70,7 @@ impl<R> Inner<R> {
 }
 
 impl<R: DeserializeOwned + Send + 'static> Sink for Stream<R> {
-    fn deliver(
-        self: Arc<Self>,
-        desk: &Arc<Desk>,
-        index: usize,
-        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    ) {
+    fn deliver(self: Arc<Self>, desk: &Arc<Desk>, index: usize, results: Outcomes<'_>) {
         let results: Vec<_> = results.map(decode).collect();
         let count = results.len() as u64;
         let mut inner = self.lock();

@@ -7,18 +7,13 @@ use std::time::Duration;
 use ipc_core::transfer::Parcel;
 
 use crate::desk::Desk;
-use crate::error::TaskError;
+use crate::outcomes::Outcomes;
 use crate::wire::{self, FETCH, LARGE, ORDER, Order, SKIP, TIMED};
 
 /// Who waits for results.
 pub(crate) trait Sink: Send + Sync {
     /// Takes the results of items of the call, from that one on.
-    fn deliver(
-        self: Arc<Self>,
-        desk: &Arc<Desk>,
-        index: usize,
-        results: &mut dyn Iterator<Item = Result<&[u8], TaskError>>,
-    );
+    fn deliver(self: Arc<Self>, desk: &Arc<Desk>, index: usize, results: Outcomes<'_>);
 
     /// Nobody wants them any more.
     fn is_cancelled(&self) -> bool;

@@ -163,18 +163,17 @@ impl Worker {
         let mut tick = ipc_core::monotonic_coarse();
         let mut results = mem::take(&mut self.results);
         for number in order.number..end {
-            let input = match parcel.take() {
-                Some(parcel) => whole(*parcel),
-                None => {
-                    let Some((item, rest)) = wire::pop(arguments) else { return false };
-                    arguments = rest;
-                    Input::Bytes(item.bytes)
-                }
-            };
             if !self.note.begin(number, timed) {
                 process::exit(UNHEARD);
             }
-            let parcel = entry(input, &mut results);
+            let parcel = match parcel.take() {
+                Some(parcel) => entry(whole(*parcel), &mut results),
+                None => {
+                    let Some((item, rest)) = wire::pop(arguments) else { return false };
+                    arguments = rest;
+                    entry(Input::Bytes(item.bytes), &mut results)
+                }
+            };
             if !self.note.end(number, timed) {
                 process::exit(UNHEARD);
             }
