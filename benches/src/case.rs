@@ -143,11 +143,11 @@ impl Case {
         id: &'static str,
         peer: &'static str,
         cpus: Cpus,
-        most: f64,
+        goal: Goal,
     ) -> Case {
         const ROUNDS: u32 = 20_000;
         let (ours, theirs) = (move || ping_pong::<P>(ROUNDS, cpus), move || ping_pong::<Q>(ROUNDS, cpus));
-        Case::new(id, peer, Unit::Nanos(ROUNDS.into()), Goal::RatioAtMost(most), 20, ours, theirs)
+        Case::new(id, peer, Unit::Nanos(ROUNDS.into()), goal, 20, ours, theirs)
     }
 
     /// Rounds there and back between two processes, each timed by itself; with a pause before each that wakes both.

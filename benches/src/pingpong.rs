@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -110,6 +110,39 @@ impl PingPong for BySpin {
 
     fn wake(&self, side: usize, round: u32) {
         self.0.word(1 - side).store(round, Ordering::Release);
+    }
+}
+
+/// As many bytes as an item of the queue or pipe below, and a word in front that lets them be seen, for each side: looked at
+/// all the time, with nothing around it. What two lines take, whoever sends them.
+#[derive(Clone, Serialize, Deserialize)]
+pub(crate) struct ByRecord(Segment);
+
+impl ByRecord {
+    /// One record lies behind the other; the first comes again when it is out of the way.
+    fn words(&self, side: usize, round: u32) -> &[AtomicU64; 9] {
+        self.0.at(side as u64 * 4096 + u64::from(round % 56) * 72).expect("it is large enough")
+    }
+}
+
+impl PingPong for ByRecord {
+    fn new() -> ByRecord {
+        let spec = Spec::new("bench-record", 1).len(2 * 4096);
+        ByRecord(Segment::anonymous(&spec).expect("there is memory"))
+    }
+
+    fn wait(&self, side: usize, round: u32) {
+        let [first, bytes @ ..] = self.words(side, round);
+        while first.load(Ordering::Acquire) != u64::from(round) {
+            std::hint::spin_loop();
+        }
+        assert!(bytes.iter().all(|word| word.load(Ordering::Relaxed) == u64::from(round)));
+    }
+
+    fn wake(&self, side: usize, round: u32) {
+        let [first, bytes @ ..] = self.words(1 - side, round);
+        bytes.iter().for_each(|word| word.store(round.into(), Ordering::Relaxed));
+        first.store(round.into(), Ordering::Release);
     }
 }
 

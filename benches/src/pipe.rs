@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
 use crate::cpus::Cpus;
-use crate::pingpong::{ByPipe, BySocket, BySpin};
+use crate::pingpong::{ByPipe, ByRecord, BySocket, BySpin};
 use crate::{pipes, python, stream};
 
 const COUNT: u64 = 2_000_000;
@@ -48,8 +48,14 @@ pub(crate) fn cases() -> Vec<Case> {
             || pipes::bytes(Cpus::Any, MIB, LARGE),
             || pipes::sockets(MIB, LARGE / 5).mul_f64(5.0),
         ),
-        Case::round_trips::<ByPipe, BySpin>("pipe/round-trip-running", "cache-line", Cpus::Two, 3.0),
-        Case::round_trips::<ByPipe, BySocket>("pipe/round-trip-asleep", SOCKETPAIR, Cpus::Any, 1.0),
+        Case::round_trips::<ByPipe, BySpin>("pipe/round-trip-running", "cache-line", Cpus::Two, most(3.0)),
+        Case::round_trips::<ByPipe, ByRecord>(
+            "pipe/round-trip-running-record",
+            "bare-record",
+            Cpus::Two,
+            Goal::None,
+        ),
+        Case::round_trips::<ByPipe, BySocket>("pipe/round-trip-asleep", SOCKETPAIR, Cpus::Any, most(1.0)),
         Case::latency::<ByPipe, BySpin>("pipe/latency-running", "cache-line", Cpus::Two, false),
         Case::latency::<ByPipe, BySocket>("pipe/round-trip-woken", SOCKETPAIR, Cpus::Any, true)
             .goal(most(1.0)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::case::{Case, Goal, Unit};
 use crate::cpus::Cpus;
-use crate::pingpong::{ByFutex, ByQueue, BySpin};
+use crate::pingpong::{ByFutex, ByQueue, ByRecord, BySpin};
 use crate::{python, stream};
 
 const COUNT: u64 = 2_000_000;
@@ -42,7 +42,7 @@ fn datagrams() -> Duration {
 
 pub(crate) fn cases(quick: bool) -> Vec<Case> {
     let stream = |id, peer, goal, ours, theirs| Case::stream(id, peer, COUNT, goal, ours, theirs);
-    let least = Goal::RatioAtLeast;
+    let (least, most) = (Goal::RatioAtLeast, Goal::RatioAtMost);
     let gigabytes = Unit::GigabytesPerSecond(MIB * 2000);
     let idle = Duration::from_secs(if quick { 2 } else { 5 });
     let mut cases = vec![
@@ -58,8 +58,14 @@ pub(crate) fn cases(quick: bool) -> Vec<Case> {
         }),
         stream("queue/64B-batches-socketpair", SOCKETPAIR, Goal::None, batches, datagrams),
         stream("queue/typed-1x1-socketpair", SOCKETPAIR, Goal::None, messages, datagrams),
-        Case::round_trips::<ByQueue, BySpin>("queue/round-trip-running", "cache-line", Cpus::Two, 2.5),
-        Case::round_trips::<ByQueue, ByFutex>("queue/round-trip-asleep", "futex", Cpus::Any, 1.5),
+        Case::round_trips::<ByQueue, BySpin>("queue/round-trip-running", "cache-line", Cpus::Two, most(2.5)),
+        Case::round_trips::<ByQueue, ByRecord>(
+            "queue/round-trip-running-record",
+            "bare-record",
+            Cpus::Two,
+            Goal::None,
+        ),
+        Case::round_trips::<ByQueue, ByFutex>("queue/round-trip-asleep", "futex", Cpus::Any, most(1.5)),
         Case::latency::<ByQueue, BySpin>("queue/latency-running", "cache-line", Cpus::Two, false),
         Case::latency::<ByQueue, ByFutex>("queue/latency-woken", "futex", Cpus::Any, true),
         Case::new(

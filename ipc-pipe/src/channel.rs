@@ -197,13 +197,13 @@ impl End {
         self.noted().load(Ordering::Relaxed) != 0
     }
 
-    /// Waits until `ready`, which is asked again and again. `count` says how much there is to do then.
+    /// Waits until `ready`, which is asked again and again. `count` says how much there is to do then, up to so much.
     pub(crate) fn wait(
         &self,
         deadline: Option<Instant>,
         drain: impl Fn() -> bool,
         ready: impl Fn() -> bool,
-        count: impl Fn() -> u64,
+        count: impl Fn(u64) -> u64,
     ) -> Waited {
         if self.pace.look(&ready, count) {
             return Waited::Ready;

@@ -137,7 +137,12 @@ impl Incoming {
     /// Waits until there is a message, or the end.
     pub(crate) fn wait(&self, deadline: Option<Instant>) -> Waited {
         let ring = &self.0.ring;
-        self.0.wait(deadline, || self.drain() != Left::Parcel, || ring.has_records(), || ring.records())
+        self.0.wait(
+            deadline,
+            || self.drain() != Left::Parcel,
+            || ring.has_records(),
+            |most| ring.available(most),
+        )
     }
 
     /// The same without waiting. If there is nothing, nothing shows at the socket either, and what comes next will.

@@ -132,7 +132,7 @@ impl Outgoing {
             let waited = match full {
                 Full::Ring => {
                     claim.refused();
-                    self.0.wait(deadline, || self.drain(), has_changed, more)
+                    self.0.wait(deadline, || self.drain(), has_changed, |_| more())
                 }
                 Full::Socket => self.0.wait_writable(deadline),
             };

@@ -73,7 +73,8 @@ impl<'a> Getting<'a> {
         let mut waiter =
             Waiter::new(core.segment(), me.id().word(), &core.queue().tail, deadline, gone.is_some());
         loop {
-            let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), || core.count());
+            let available = |most| core.ring().available(most);
+            let slept = waiter.wait(&core.get_pace, || core.has_items() || core.is_closed(), available);
             if slept != Slept::TimedOut {
                 match self.try_begin(me, patient) {
                     Err(GetRefused::Empty) => {}

@@ -94,7 +94,7 @@ impl<'a> Putting<'a> {
         let mut waiter =
             Waiter::new(core.segment(), me.id().word(), &core.queue().head, deadline, gone.is_some());
         loop {
-            let slept = waiter.wait(&core.put_pace, || core.has_room() || core.is_closed(), || core.room());
+            let slept = waiter.wait(&core.put_pace, || core.has_room() || core.is_closed(), |_| core.room());
             if slept != Slept::Woken && gone.is_some_and(|gone| gone(core)) {
                 return Err(PutRefused::Closed);
             }

@@ -97,6 +97,12 @@ impl Ring {
         self.0.len()
     }
 
+    /// How many records there are to get at least, up to so many: where the ring has just been enlarged, there may be more.
+    /// Without a lock, and without taking from the CPU of who puts one what he writes to meanwhile.
+    pub fn available(&self, most: u64) -> u64 {
+        self.0.ring().available(most)
+    }
+
     /// Bytes of memory that it has for records.
     pub fn memory(&self) -> u64 {
         self.0.memory()

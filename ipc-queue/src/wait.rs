@@ -76,8 +76,14 @@ impl<'a> Waiter<'a> {
         Waiter { segment, me, end, sleep, is_busy: true }
     }
 
-    /// Waits for a while, or until `ready`, which is asked again and again. `count` says how much there is to do then.
-    pub(crate) fn wait(&mut self, pace: &Pace, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> Slept {
+    /// Waits for a while, or until `ready`, which is asked again and again. `count` says how much there is to do then,
+    /// up to so much.
+    pub(crate) fn wait(
+        &mut self,
+        pace: &Pace,
+        ready: impl Fn() -> bool,
+        count: impl Fn(u64) -> u64,
+    ) -> Slept {
         if self.is_busy && pace.look(&ready, count) {
             return Slept::Woken;
         }
@@ -161,6 +167,10 @@ const MOST: u32 = 5;
 /// it.
 const TRY: u32 = 64;
 
+/// So much has to be there that a wait was worth it; and so much after the longest first step, to go on with that.
+const SOME: u64 = 3;
+const MUCH: u64 = 9;
+
 /// So many looks come one right after the other.
 const LOOKS: usize = 32;
 
@@ -172,8 +182,8 @@ const MISSES: u32 = 4;
 const RETRY: u32 = 16;
 
 impl Pace {
-    /// Looks for a moment whether it is `ready`, without sleeping. `count` says how much there is to do then.
-    pub fn look(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
+    /// Looks for a moment whether it is `ready`, without sleeping. `count` says how much there is to do then, up to so much.
+    pub fn look(&self, ready: impl Fn() -> bool, count: impl Fn(u64) -> u64) -> bool {
         self.spin(&ready, count) || (0..YIELDS).any(|_| yield_to_others(&ready))
     }
 
@@ -183,7 +193,7 @@ impl Pace {
     }
 
     /// Looks all the time for a while, then ever more seldom.
-    fn spin(&self, ready: impl Fn() -> bool, count: impl Fn() -> u64) -> bool {
+    fn spin(&self, ready: impl Fn() -> bool, count: impl Fn(u64) -> u64) -> bool {
         if spins() == 0 {
             return false;
         }
@@ -196,10 +206,10 @@ impl Pace {
         let trying = step < MOST && waits % TRY == TRY - 1;
         let first = if trying { MOST } else { step };
         if spin(1 << first, &ready) {
-            let next = match count() {
-                9.. if trying => MOST,
+            let next = match count(if trying { MUCH } else { SOME }) {
+                MUCH.. if trying => MOST,
                 _ if trying => step,
-                3.. => (step + 1).min(MOST),
+                SOME.. => (step + 1).min(MOST),
                 _ if step < 2 => step + 1,
                 _ => step - 1,
             };

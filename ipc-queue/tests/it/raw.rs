@@ -68,6 +68,17 @@ fn what_is_unread_takes_no_more_memory_than_the_ring_and_eight_of_the_largest() 
 }
 
 #[test]
+fn what_is_available_is_counted_up_to_so_much() {
+    let ring = ring(4096);
+    for _ in 0..40 {
+        assert!((0..5).all(|len| put(&ring, 100 * len)));
+        assert_eq!([0, 3, 5, 6, u64::MAX].map(|most| ring.available(most)), [0, 3, 5, 5, 5]);
+        (0..5).for_each(|_| drop(get(&ring).unwrap()));
+        assert_eq!(ring.available(9), 0);
+    }
+}
+
+#[test]
 fn a_large_ring_keeps_its_room() {
     for class in 20..25 {
         let ring = ring(1 << class);
@@ -133,6 +144,9 @@ proptest! {
             }
             prop_assert_eq!(ring.records(), model.len() as u64);
             prop_assert_eq!(ring.has_records(), !model.is_empty());
+            let available = ring.available(u64::MAX);
+            prop_assert!(available <= model.len() as u64);
+            prop_assert!((0..=available).all(|most| ring.available(most) == most));
         }
     }
 }
