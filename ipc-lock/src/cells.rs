@@ -3,9 +3,11 @@
 //! Every participant has a cell of its own, found by the index within its identity, and only its threads raise it.
 //! What a dead process counted is found by going through the cells, and taken back by setting them to 0.
 
+use std::iter;
+
 use ipc_core::ParticipantId;
 
-use crate::layout::{CAPACITY, Cells};
+use crate::layout::{BLOCK, CAPACITY, Cells};
 use crate::sync::{AtomicU64, Ordering};
 
 fn index(id: u32) -> usize {
@@ -51,8 +53,9 @@ impl Cells {
     fn own(&self, me: u32) -> (&AtomicU64, u64) {
         let index = index(me);
         // Before the cell is not 0, those who go through them have to know that it is used.
-        if index as u32 >= self.used.load(Ordering::Relaxed) {
-            self.used.fetch_max(index as u32 + 1, Ordering::SeqCst);
+        let block = 1 << (index / BLOCK);
+        if self.used.load(Ordering::Relaxed) & block == 0 {
+            self.used.fetch_or(block, Ordering::SeqCst);
         }
         (&self.cells[index], self.cells[index].load(Ordering::Relaxed))
     }
@@ -83,9 +86,16 @@ impl Cells {
     /// Everybody whose cell is not 0, with its value. What does not stand where it belongs was put there by somebody
     /// who does not keep to this, and counts for nobody: it could not be cleared.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u32, u32)> {
-        let used = (self.used.load(Ordering::SeqCst) as usize).min(CAPACITY);
-        let words = self.cells[..used].iter().map(|cell| cell.load(Ordering::Acquire)).enumerate();
-        words.filter_map(|(place, word)| {
+        let mut used = self.used.load(Ordering::SeqCst);
+        let blocks = iter::from_fn(move || {
+            let block = used.trailing_zeros() as usize;
+            used &= used.checked_sub(1)?;
+            Some(block * BLOCK)
+        });
+        // Processes take places by their pids, so that most blocks are empty.
+        let places = blocks.flat_map(|first| first..(first + BLOCK).min(CAPACITY));
+        places.filter_map(|place| {
+            let word = self.cells[place].load(Ordering::Acquire);
             let (id, count) = ((word >> 32) as u32, word as u32);
             (count != 0 && belongs(id, place)).then_some((id, count))
         })

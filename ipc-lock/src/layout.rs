@@ -9,13 +9,16 @@ use ipc_core::SharedLayout;
 use crate::sync::{AtomicU32, AtomicU64};
 
 /// Version of the layouts in this file.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// How many processes can take part in one object.
 #[cfg(not(loom))]
 pub(crate) const CAPACITY: usize = 1024;
 #[cfg(loom)]
 pub(crate) const CAPACITY: usize = 3;
+
+/// So many cells have a bit together.
+pub(crate) const BLOCK: usize = CAPACITY.div_ceil(64);
 
 /// Threads that sleep are listed for diagnostics, the first so many.
 #[cfg(not(loom))]
@@ -49,8 +52,8 @@ pub struct Waiters {
 /// A number for each participant: its identity << 32 | the number. An entry of another identity counts as 0.
 #[repr(C)]
 pub(crate) struct Cells {
-    /// No cell from here on was ever used.
-    pub(crate) used: AtomicU32,
+    /// A bit for each [`BLOCK`] of cells of which one was ever used.
+    pub(crate) used: AtomicU64,
     pub(crate) cells: [AtomicU64; CAPACITY],
 }
 

@@ -146,7 +146,7 @@ impl layout::Waiters {
 
 impl layout::Cells {
     pub(crate) fn new() -> layout::Cells {
-        layout::Cells { used: zero(), cells: std::array::from_fn(|_| AtomicU64::new(0)) }
+        layout::Cells { used: AtomicU64::new(0), cells: std::array::from_fn(|_| AtomicU64::new(0)) }
     }
 }
 

@@ -16,9 +16,6 @@ use crate::layout::{End, JUMP, MAX_CLASS, ONE_REGION, PRESENT, Queue};
 use crate::memory;
 use crate::region::{KEPT_CLASS, ROOMY_CLASS, Region, WORD, record_len};
 
-/// What CPUs fetch from each other at once, in bytes.
-const LINE: u64 = 64;
-
 /// A queue in its segment.
 #[derive(Clone, Copy)]
 pub(crate) struct Ring<'a> {
@@ -296,7 +293,7 @@ impl Writer<'_> {
         if tail.moving.load(Ordering::Relaxed) == 0 {
             first.store(word, Ordering::Release);
             tail.set(self.passed, self.position);
-            memory::prepare_write(self.ring.segment, self.position + LINE);
+            memory::prepare_write(end);
         } else {
             // The reader may give the old region back as soon as it has seen the word. Nobody would find out then that
             // the tail has left it.
