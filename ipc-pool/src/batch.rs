@@ -51,17 +51,21 @@ impl<R: Send + 'static> Batch<R> {
         if inner.total != Some(inner.done) {
             return;
         }
-        let mut parts = mem::take(&mut inner.parts);
-        let result = match inner.error.take() {
-            Some((index, error)) => Err(error.of_item(index)),
+        let (mut parts, error, done) = (mem::take(&mut inner.parts), inner.error.take(), inner.done);
+        drop(inner);
+        let result = match error {
+            Some((index, error)) => {
+                // One by one: the program would abort if two of a list panicked when they are dropped.
+                parts.into_iter().flat_map(|(_, part)| part).for_each(drop_caught);
+                Err(error.of_item(index))
+            }
             None => {
                 parts.sort_unstable_by_key(|(index, _)| *index);
-                let mut results = Vec::with_capacity(inner.done);
+                let mut results = Vec::with_capacity(done);
                 parts.drain(..).for_each(|(_, mut part)| results.append(&mut part));
                 Ok(results)
             }
         };
-        drop(inner);
         Arc::clone(&self.slot).complete(desk, result);
     }
 }
@@ -91,6 +95,17 @@ impl<R: DeserializeOwned + Send + 'static> Sink for Batch<R> {
     fn is_cancelled(&self) -> bool {
         self.slot.is_cancelled()
     }
+}
+
+/// A panic of that is of nobody's interest.
+fn drop_caught<R>(value: R) {
+    let _ = caught(
+        || {
+            drop(value);
+            Ok::<_, String>(())
+        },
+        "dropped",
+    );
 }
 
 /// Up to the first that has an error. The program's own code decodes; its panics are caught at once for all, since a result

@@ -133,7 +133,8 @@ impl Member {
             if let Err(error) = task.parcel.send(&self.socket) {
                 return self.refused(task, &error);
             }
-            &task.token()[..]
+            self.sent += 1;
+            &task.token(self.sent)[..]
         } else {
             task.parcel.bytes()
         };
@@ -148,7 +149,6 @@ impl Member {
                 return Sent::Later(task);
             }
         }
-        self.sent += u64::from(task.is_large());
         if self.given.is_empty() {
             self.moved = ipc_core::monotonic_coarse();
         }

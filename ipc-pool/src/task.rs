@@ -91,9 +91,9 @@ impl Task {
         self.parcel.handles() > 0 || self.parcel.bytes().len() > LARGE
     }
 
-    /// What stands in the queue if the rest is in the socket.
-    pub(crate) fn token(&self) -> [u8; ORDER] {
-        Order { number: self.number, function: 0, items: self.items, flags: FETCH }.to_bytes()
+    /// What stands in the queue if the rest is in the socket, as so many came there before it, and it.
+    pub(crate) fn token(&self, sent: u64) -> [u8; ORDER] {
+        Order { number: self.number, function: sent, items: self.items, flags: FETCH }.to_bytes()
     }
 
     /// What says that the rest, which is in the socket, is of no use any more. It was the last of so many.

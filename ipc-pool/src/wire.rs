@@ -31,7 +31,8 @@ pub(crate) struct Order {
 
 /// The worker notes when it begins each item.
 pub(crate) const TIMED: u32 = 1;
-/// All of it is in the socket.
+/// All of it is in the socket. In place of a function it has how many had come there with it: not the number, since a task
+/// that was taken back may come once more.
 pub(crate) const FETCH: u32 = 2;
 /// Only in the socket: no items, but the numbers of functions that will be asked for. They are believed here alone:
 /// nobody but the parent can write to the socket, while the queue is memory that others may have spoilt.

@@ -16,9 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::board::Note;
 use crate::entry::{self, Entry, Input};
 use crate::sys;
-use crate::wire::{
-    self, FETCH, FUNCTIONS, Failure, INITIALIZER, Item, LARGE, ORDER, Order, Report, SKIP, TIMED, What,
-};
+use crate::wire::{self, FETCH, FUNCTIONS, Failure, Item, LARGE, ORDER, Order, Report, SKIP, TIMED, What};
 
 /// The exit code of a worker that cannot report, or that nobody would listen to.
 const UNHEARD: i32 = 125;
@@ -51,6 +49,8 @@ pub(crate) struct Worker {
     functions: HashMap<u64, Entry>,
     /// Taken out of the socket in search of a function.
     parcels: VecDeque<Parcel>,
+    /// So many tasks came out of the socket, without those parcels.
+    fetched: u64,
     /// Kept for the next results.
     results: Vec<u8>,
 }
@@ -91,16 +91,16 @@ impl Worker {
             socket: start.socket.0,
             functions: HashMap::new(),
             parcels: VecDeque::new(),
+            fetched: 0,
             results: Vec::new(),
         })
     }
 
     /// Runs the initializer; false if it failed, which is reported.
     fn initialize(&mut self) -> bool {
-        let failure = match self.fetch(INITIALIZER) {
-            Ok(Some(parcel)) => {
-                let order = Order::parse(parcel.bytes()).map(|(order, _)| order);
-                let Some(entry) = order.and_then(|order| self.function(order.function)) else { return false };
+        let failure = match self.next() {
+            Ok(Some((order, parcel))) => {
+                let Some(entry) = self.function(order.function) else { return false };
                 let mut results = Vec::new();
                 // It returns words at most.
                 drop(entry(whole(parcel), &mut results));
@@ -126,16 +126,16 @@ impl Worker {
         }
         if order.flags & SKIP != 0 {
             // Whatever comes of it: it is out of the socket.
-            let _ = self.fetch(order.number);
+            let _ = self.fetch(order.function);
             self.report(What::Skipped, &[]);
             return true;
         }
         if order.flags & FETCH == 0 {
             return self.run(order, arguments, None, begun);
         }
-        let parcel = match self.fetch(order.number) {
-            Ok(Some(parcel)) => parcel,
-            Ok(None) => return false,
+        let parcel = match self.fetch(order.function) {
+            Ok(Some((found, parcel))) if found.number == order.number => parcel,
+            Ok(_) => return false,
             Err(error) => {
                 self.give_up(order.number, order.items, &Failure::Arguments(error.to_string()));
                 return true;
@@ -238,8 +238,20 @@ impl Worker {
         }
     }
 
-    /// The parcel of that order. Those before it are of orders that were taken back.
-    fn fetch(&mut self, number: u64) -> ipc_core::Result<Option<Parcel>> {
+    /// The task that came into the socket as that one, if it is still there. Those before it were taken back.
+    fn fetch(&mut self, sent: u64) -> ipc_core::Result<Option<(Order, Parcel)>> {
+        while self.fetched < sent {
+            let Some(next) = self.next()? else { break };
+            self.fetched += 1;
+            if self.fetched == sent {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The next that is to be run.
+    fn next(&mut self) -> ipc_core::Result<Option<(Order, Parcel)>> {
         loop {
             let next = match self.parcels.pop_front() {
                 Some(parcel) => Some(parcel),
@@ -248,8 +260,8 @@ impl Worker {
             let Some(parcel) = next else { return Ok(None) };
             match Order::parse(parcel.bytes()) {
                 Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
-                Some((order, _)) if order.number == number => return Ok(Some(parcel)),
-                _ => {}
+                Some((order, _)) => return Ok(Some((order, parcel))),
+                None => {}
             }
         }
     }
@@ -292,4 +304,35 @@ fn refusal(item: &Item<'_>) -> Option<Failure> {
     let returned: Result<(), String> =
         codec::decode_all(item.bytes).unwrap_or_else(|error| Err(error.into()));
     returned.err().map(Failure::Refused)
+}
+
+#[cfg(test)]
+mod tests {
+    use ipc_core::Blob;
+
+    use super::*;
+    use crate::builder::Settings;
+    use crate::desk::Desk;
+    use crate::help::{call, seat, tasks};
+    use crate::member::Sent;
+
+    #[test]
+    fn a_task_that_comes_to_a_worker_again_and_again_leaves_nothing_in_its_socket() {
+        let desk = Desk::new(Settings { workers: 1, ..Settings::default() }).unwrap();
+        let call = call(|index: u32, _blob: Blob| (index,), 0);
+        let mut worker = seat(&desk, 0);
+        let mut state = desk.lock();
+        let member = state.seats[0].member.as_mut().unwrap();
+        let args = [(0_u32, Blob::new(b"shared").unwrap())];
+        let mut task = tasks(&desk, &call, 0, &args).next().unwrap();
+        for _ in 0..3 {
+            assert!(matches!(member.give(task, &[call.function]), Sent::Yes));
+            task = member.take_back(1).pop().unwrap();
+        }
+        assert!(matches!(member.give(task, &[call.function]), Sent::Yes));
+        // To skip, and the task.
+        assert!(worker.serve() && worker.serve());
+        assert!(worker.parcels.is_empty() && worker.orders.is_empty());
+        assert!(Parcel::receive(&worker.socket).unwrap().is_none(), "its handles stay open");
+    }
 }
