@@ -339,3 +339,16 @@ fn a_result_that_panics_when_it_is_dropped_keeps_no_callback_from_running() {
     assert_eq!(get(&next).unwrap(), 1);
     end(&pool);
 }
+
+#[test]
+fn results_of_a_failed_map_that_panic_when_they_are_dropped_harm_nobody() {
+    let pool = Pool::new(1).unwrap();
+    let f = |x: u32| {
+        assert!(x < 3, "three is too many");
+        Clinging
+    };
+    let error = pool.map(f, 0..4).err().unwrap();
+    assert!(matches!(error, TaskError::Item { index: 3, .. }), "{error}");
+    assert_eq!(pool.apply(|| 7, ()).unwrap(), 7);
+    end(&pool);
+}
