@@ -99,8 +99,9 @@ impl Worker {
     /// Runs the initializer; false if it failed, which is reported.
     fn initialize(&mut self) -> bool {
         let failure = match self.next() {
-            Ok(Some((order, parcel))) => {
-                let Some(entry) = self.function(order.function) else { return false };
+            Ok(Some(parcel)) => {
+                let order = Order::parse(parcel.bytes()).map(|(order, _)| order);
+                let Some(entry) = order.and_then(|order| self.function(order.function)) else { return false };
                 let mut results = Vec::new();
                 // It returns words at most.
                 drop(entry(whole(parcel), &mut results));
@@ -134,14 +135,15 @@ impl Worker {
             return self.run(order, arguments, None, begun);
         }
         let parcel = match self.fetch(order.function) {
-            Ok(Some((found, parcel))) if found.number == order.number => parcel,
-            Ok(_) => return false,
+            Ok(Some(parcel)) => parcel,
+            Ok(None) => return false,
             Err(error) => {
                 self.give_up(order.number, order.items, &Failure::Arguments(error.to_string()));
                 return true;
             }
         };
-        let Some((order, arguments)) = Order::parse(parcel.bytes()) else { return false };
+        let found = Order::parse(parcel.bytes()).filter(|(found, _)| found.number == order.number);
+        let Some((order, arguments)) = found else { return false };
         if parcel.handles() > 0 {
             return self.run(order, &[], Some(Box::new(parcel)), begun);
         }
@@ -239,7 +241,7 @@ impl Worker {
     }
 
     /// The task that came into the socket as that one, if it is still there. Those before it were taken back.
-    fn fetch(&mut self, sent: u64) -> ipc_core::Result<Option<(Order, Parcel)>> {
+    fn fetch(&mut self, sent: u64) -> ipc_core::Result<Option<Parcel>> {
         while self.fetched < sent {
             let Some(next) = self.next()? else { break };
             self.fetched += 1;
@@ -251,27 +253,28 @@ impl Worker {
     }
 
     /// The next that is to be run.
-    fn next(&mut self) -> ipc_core::Result<Option<(Order, Parcel)>> {
-        loop {
-            let next = match self.parcels.pop_front() {
-                Some(parcel) => Some(parcel),
-                None => Parcel::receive(&self.socket)?,
-            };
-            let Some(parcel) = next else { return Ok(None) };
-            match Order::parse(parcel.bytes()) {
-                Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
-                Some((order, _)) => return Ok(Some((order, parcel))),
-                None => {}
+    fn next(&mut self) -> ipc_core::Result<Option<Parcel>> {
+        if let Some(parcel) = self.parcels.pop_front() {
+            return Ok(Some(parcel));
+        }
+        while let Some(parcel) = Parcel::receive(&self.socket)? {
+            if !self.learn(&parcel) {
+                return Ok(Some(parcel));
             }
         }
+        Ok(None)
     }
 
-    fn learn(&mut self, functions: &[u8]) {
+    /// Takes note of functions, if the parcel introduces some; whether it does.
+    fn learn(&mut self, parcel: &Parcel) -> bool {
+        let order = Order::parse(parcel.bytes()).filter(|(order, _)| order.flags & FUNCTIONS != 0);
+        let Some((_, functions)) = order else { return false };
         for number in functions.as_chunks().0.iter().copied().map(u64::from_le_bytes) {
             if let Some(entry) = usize::try_from(number).ok().and_then(entry::introduced) {
                 self.functions.insert(number, entry);
             }
         }
+        true
     }
 
     /// The function of that number, which the parent has introduced before it asked for it; maybe behind arguments whose
@@ -279,9 +282,8 @@ impl Worker {
     fn function(&mut self, number: u64) -> Option<Entry> {
         while !self.functions.contains_key(&number) {
             let parcel = Parcel::receive(&self.socket).ok()??;
-            match Order::parse(parcel.bytes()) {
-                Some((order, functions)) if order.flags & FUNCTIONS != 0 => self.learn(functions),
-                _ => self.parcels.push_back(parcel),
+            if !self.learn(&parcel) {
+                self.parcels.push_back(parcel);
             }
         }
         self.functions.get(&number).copied()
